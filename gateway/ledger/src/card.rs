@@ -1,0 +1,97 @@
+//! Member cards: a member's own word on its entry, by which it enters a charter or changes there.
+//!
+//! Each signing key of the entry signs it, so that nobody lists a key that the member does not hold. The card names the
+//! federation; the cards of a federation's founders are signed under [`FederationId::FOUNDING`].
+
+use sundbro_proto::ledger::v1;
+
+use crate::canonical::strictly_ascending;
+use crate::fields::field;
+use crate::ids::FederationId;
+use crate::member::{MemberEntry, MemberError};
+use crate::signing::{Purpose, Signature, SigningKey, VerifyingKey};
+
+/// Why a card was not made or not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// The entry breaks a rule.
+    #[error("the member entry of the card breaks a rule")]
+    Entry(#[from] MemberError),
+    /// A key of the entry did not sign, or its private half was not given.
+    #[error("key {key_id} of the entry has not signed the card: each of its signing keys must")]
+    NotSigned {
+        /// The key.
+        key_id: u32,
+    },
+    /// A signature by a key that the entry does not list as a signing key.
+    #[error("the card is signed with key {key_id}, which its entry does not list as a signing key")]
+    UnknownKey {
+        /// The key.
+        key_id: u32,
+    },
+    /// A signature does not verify: another federation, another entry, or a wrong key.
+    #[error("the signature of key {key_id} is wrong: is the card for this federation?")]
+    BadSignature {
+        /// The key.
+        key_id: u32,
+    },
+    /// Signatures ascend by key id and none stands twice.
+    #[error("the signatures of the card must ascend by key id, none twice")]
+    Order,
+}
+
+/// Makes a card: the entry, signed with each of its signing keys. The keys are found by their public halves.
+///
+/// # Errors
+/// Fails when the entry breaks a rule, or a signing key of it is not among `keys`.
+pub fn make_card(
+    entry: &MemberEntry,
+    federation: &FederationId,
+    keys: &[SigningKey],
+) -> Result<v1::MemberCard, CardError> {
+    entry.validate()?;
+    let bytes = entry.to_bytes();
+    let mut signatures = Vec::new();
+    for (key_id, public) in signing_keys(entry) {
+        let key = keys.iter().find(|key| key.public() == *public);
+        let key = key.ok_or(CardError::NotSigned { key_id })?;
+        let signature = key.sign(Purpose::MemberCard, federation, &bytes);
+        let signature = field(signature.as_bytes());
+        signatures.push(v1::CardSignature { key_id, signature });
+    }
+    Ok(v1::MemberCard { entry: bytes, signatures })
+}
+
+/// Checks a card and gives its entry.
+///
+/// # Errors
+/// Fails when the entry breaks a rule, or not exactly its signing keys signed it for this federation.
+pub fn verify_card(
+    card: &v1::MemberCard,
+    federation: &FederationId,
+) -> Result<MemberEntry, CardError> {
+    let entry = MemberEntry::parse(&card.entry)?;
+    if !strictly_ascending(card.signatures.iter().map(|one| one.key_id)) {
+        return Err(CardError::Order);
+    }
+    for v1::CardSignature { key_id, signature } in &card.signatures {
+        let key_id = *key_id;
+        let key = entry.key(key_id).and_then(|key| key.verifying_key());
+        let key = key.ok_or(CardError::UnknownKey { key_id })?;
+        let signature = Signature::try_from(&signature[..]);
+        let signature = signature.map_err(|_| CardError::BadSignature { key_id })?;
+        key.verify(Purpose::MemberCard, federation, &card.entry, &signature)
+            .map_err(|_| CardError::BadSignature { key_id })?;
+    }
+    let signed = |key_id: u32| card.signatures.iter().any(|one| one.key_id == key_id);
+    let silent = signing_keys(&entry).map(|(key_id, _)| key_id).find(|key_id| !signed(*key_id));
+    match silent {
+        Some(key_id) => Err(CardError::NotSigned { key_id }),
+        None => Ok(entry),
+    }
+}
+
+fn signing_keys(entry: &MemberEntry) -> impl Iterator<Item = (u32, &VerifyingKey)> {
+    entry.keys.iter().filter_map(|key| Some((key.key_id, key.verifying_key()?)))
+}

@@ -1,0 +1,252 @@
+//! Which charter version may follow which: what may change, and who must have signed it.
+//!
+//! As TUF does with its root: version n+1 is signed by a threshold of the stewards of version n. What a receipt can
+//! check, with heads and without member lists, stands in functions of its own.
+
+use std::collections::BTreeMap;
+
+use super::{CharterHead, Environment, Steward, StewardSignature};
+use crate::ids::{CharterDigest, FederationId, MemberName};
+use crate::member::{LogEpoch, MemberEntry, MemberState};
+use crate::signing::Purpose;
+
+/// Why a charter version does not follow the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuccessionError {
+    /// `previous` names another head than the one we have.
+    #[error("version {version} follows another head than our version before it")]
+    OtherPrevious {
+        /// The version offered.
+        version: u64,
+    },
+    /// `previous` names several heads: this version heals a fork.
+    #[error(
+        "version {version} heals a fork of the charter, which this software cannot judge: upgrade it"
+    )]
+    Heals {
+        /// The version offered.
+        version: u64,
+    },
+    /// A signature of somebody who is a steward neither of the version before nor of this one.
+    #[error("steward {ordinal} is none: only stewards of the version before and added ones sign")]
+    UnknownSteward {
+        /// The ordinal.
+        ordinal: u32,
+    },
+    /// A signature does not verify.
+    #[error("the signature of steward {ordinal} is wrong")]
+    BadSignature {
+        /// The ordinal.
+        ordinal: u32,
+    },
+    /// Too few stewards of the version before signed.
+    #[error(
+        "{signed} of the {threshold} stewards needed have signed: collect the other signatures"
+    )]
+    TooFewSignatures {
+        /// How many did.
+        signed: usize,
+        /// How many must.
+        threshold: u32,
+    },
+    /// Whoever becomes a steward says so with a signature.
+    #[error("steward {ordinal} is added but has not signed")]
+    AddedStewardNotSigned {
+        /// The ordinal.
+        ordinal: u32,
+    },
+    /// An ordinal that another key had, or has.
+    #[error(
+        "steward ordinal {ordinal} belonged to another key: take an ordinal that was never used"
+    )]
+    StewardOrdinalReused {
+        /// The ordinal.
+        ordinal: u32,
+    },
+    /// PRODUCTION is for ever.
+    #[error("a production charter never becomes a test charter again")]
+    BackToTest,
+    /// A subject epoch was taken away or changed.
+    #[error("subject epochs are only ever added")]
+    SubjectEpochsChanged,
+    /// Somebody who knows the newest key is out, and it is still the newest.
+    #[error("{name} is suspended or leaves: add a subject epoch with a new key")]
+    NoNewSubjectEpoch {
+        /// The member.
+        name: MemberName,
+    },
+    /// A member was taken off the list.
+    #[error("{name} is missing: a member that leaves stays listed as LEFT")]
+    MemberMissing {
+        /// The member.
+        name: MemberName,
+    },
+    /// A key was taken off the list, or something else than its `to` changed, or that was raised or taken away.
+    #[error("key {key_id} of {name} must stay as it was: only its `to` may be set or lowered")]
+    KeyChanged {
+        /// The member.
+        name: MemberName,
+        /// The key.
+        key_id: u32,
+    },
+    /// A new key whose range holds nothing.
+    #[error("key {key_id} of {name} ends before it starts")]
+    NewKeyCoversNothing {
+        /// The member.
+        name: MemberName,
+        /// The key.
+        key_id: u32,
+    },
+    /// A log epoch was taken off the list, or its end changed.
+    #[error("log epoch {epoch} of {name} must stay as it was: only an open one may end")]
+    LogEpochChanged {
+        /// The member.
+        name: MemberName,
+        /// The epoch.
+        epoch: u32,
+    },
+}
+
+/// Checks what can be judged with heads alone: that `head` follows the last of `before`, which are versions 1 to n.
+///
+/// With `before` empty `head` is version 1, and only its signatures remain to be judged.
+pub(crate) fn check_head_succession<'a>(
+    before: impl DoubleEndedIterator<Item = (&'a CharterHead, CharterDigest)>,
+    head: &CharterHead,
+) -> Result<(), SuccessionError> {
+    let mut before = before.rev().peekable();
+    let version = head.version;
+    let Some(&(last, last_digest)) = before.peek() else {
+        return if version == 1 { Ok(()) } else { Err(SuccessionError::OtherPrevious { version }) };
+    };
+    if head.previous.len() > 1 {
+        return Err(SuccessionError::Heals { version });
+    }
+    if last.version.checked_add(1) != Some(version) || head.previous != [last_digest] {
+        return Err(SuccessionError::OtherPrevious { version });
+    }
+    if (last.environment, head.environment) == (Environment::Production, Environment::Test) {
+        return Err(SuccessionError::BackToTest);
+    }
+    if !head.subject_epochs.starts_with(&last.subject_epochs) {
+        return Err(SuccessionError::SubjectEpochsChanged);
+    }
+    let kept = |steward: &Steward| {
+        last.steward(steward.ordinal).is_some_and(|before| before.key == steward.key)
+    };
+    let added: Vec<u32> =
+        head.stewards.iter().filter(|one| !kept(one)).map(|one| one.ordinal).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    for (earlier, _) in before {
+        if let Some(&ordinal) = added.iter().find(|ordinal| earlier.steward(**ordinal).is_some()) {
+            return Err(SuccessionError::StewardOrdinalReused { ordinal });
+        }
+    }
+    Ok(())
+}
+
+/// Checks every signature that is there, be it enough or not. Version 1 has no `last`.
+pub(crate) fn verify_signatures(
+    last: Option<&CharterHead>,
+    head: &CharterHead,
+    head_bytes: &[u8],
+    signatures: &[StewardSignature],
+    federation: &FederationId,
+) -> Result<(), SuccessionError> {
+    // What is signed names the federation; version 1 is what gives it its name.
+    let federation = if last.is_some() { federation } else { &FederationId::FOUNDING };
+    for StewardSignature { ordinal, signature } in signatures {
+        let ordinal = *ordinal;
+        let steward = last
+            .and_then(|last| last.steward(ordinal))
+            .or_else(|| head.steward(ordinal))
+            .ok_or(SuccessionError::UnknownSteward { ordinal })?;
+        steward
+            .key
+            .verify(Purpose::Charter, federation, head_bytes, signature)
+            .map_err(|_| SuccessionError::BadSignature { ordinal })?;
+    }
+    Ok(())
+}
+
+/// Checks that enough stewards signed: a threshold of those of the version before, and every one that this version
+/// adds. Version 1 (`last` is `None`) adds all of its own.
+pub(crate) fn check_signers(
+    last: Option<&CharterHead>,
+    head: &CharterHead,
+    signatures: &[StewardSignature],
+) -> Result<(), SuccessionError> {
+    let before = |ordinal: u32| last.and_then(|last| last.steward(ordinal));
+    let of_last = signatures.iter().filter(|one| before(one.ordinal).is_some()).count();
+    if let Some(last) = last
+        && of_last < last.threshold as usize
+    {
+        let threshold = last.threshold;
+        return Err(SuccessionError::TooFewSignatures { signed: of_last, threshold });
+    }
+    let signed = |ordinal: u32| signatures.iter().any(|one| one.ordinal == ordinal);
+    let silent = |one: &&Steward| before(one.ordinal).is_none() && !signed(one.ordinal);
+    match head.stewards.iter().find(silent) {
+        Some(steward) => Err(SuccessionError::AddedStewardNotSigned { ordinal: steward.ordinal }),
+        None => Ok(()),
+    }
+}
+
+/// Checks what one version may change in the member list. Version 1 has no `last`.
+pub(crate) fn check_member_succession(
+    last: Option<(&CharterHead, &BTreeMap<MemberName, MemberEntry>)>,
+    (head, members): (&CharterHead, &BTreeMap<MemberName, MemberEntry>),
+) -> Result<(), SuccessionError> {
+    for now in members.values() {
+        check_new_keys(last.and_then(|(_, before)| before.get(&now.name)), now)?;
+    }
+    let Some((last, members_before)) = last else { return Ok(()) };
+    let new_subject_epoch = head.newest_subject_epoch() > last.newest_subject_epoch();
+    for (name, before) in members_before {
+        let now = members
+            .get(name)
+            .ok_or_else(|| SuccessionError::MemberMissing { name: name.clone() })?;
+        check_member(before, now)?;
+        if before.state != now.state && now.state != MemberState::Active && !new_subject_epoch {
+            return Err(SuccessionError::NoNewSubjectEpoch { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn check_member(before: &MemberEntry, now: &MemberEntry) -> Result<(), SuccessionError> {
+    for key in &before.keys {
+        if !now.key(key.key_id).is_some_and(|later| later.continues(key)) {
+            let (name, key_id) = (now.name.clone(), key.key_id);
+            return Err(SuccessionError::KeyChanged { name, key_id });
+        }
+    }
+    for LogEpoch { epoch, end } in &before.log_epochs {
+        let same = match now.log_epoch(*epoch) {
+            None => false,
+            Some(later) => end.is_none() || later.end == *end,
+        };
+        if !same {
+            let (name, epoch) = (now.name.clone(), *epoch);
+            return Err(SuccessionError::LogEpochChanged { name, epoch });
+        }
+    }
+    Ok(())
+}
+
+/// A key may be revoked back to before its start, so an empty range is fine later, but a key that enters with one is a
+/// mistake.
+fn check_new_keys(before: Option<&MemberEntry>, now: &MemberEntry) -> Result<(), SuccessionError> {
+    let listed = |key_id| before.is_some_and(|before| before.key(key_id).is_some());
+    let empty =
+        now.keys.iter().find(|key| !listed(key.key_id) && key.to.is_some_and(|to| to <= key.from));
+    match empty {
+        Some(key) => {
+            Err(SuccessionError::NewKeyCoversNothing { name: now.name.clone(), key_id: key.key_id })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,123 @@
+//! A whole index in memory: what a store must come to, for tests and for logs that fit.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Effect, Record, RootHasher, Row};
+use crate::ids::{Commitment, LeafHash, LogId, MemberName, RecordId, RootHash};
+use crate::payload::{Payload, VoidReason};
+use crate::transaction::{Audience, Header};
+
+/// Entries with their payloads, and details, in whatever order they came; rows as if they had come in time.
+#[derive(Clone, Default)]
+pub struct MemoryIndex {
+    entries: BTreeMap<(LogId, u64), Entry>,
+    details: BTreeMap<Commitment, Bytes>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    member: MemberName,
+    header: Header,
+    leaf: LeafHash,
+    payload: Result<Payload, VoidReason>,
+}
+
+impl MemoryIndex {
+    /// An index of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a verified entry of `member`'s log and the payload blob that it commits to.
+    pub fn add(&mut self, member: &MemberName, header: &Header, leaf: LeafHash, blob: Bytes) {
+        let payload = Payload::read(header, blob);
+        let entry = Entry { member: member.clone(), header: header.clone(), leaf, payload };
+        self.entries.insert((header.log_id, header.position), entry);
+    }
+
+    /// Adds a detail by its commitment.
+    pub fn add_detail(&mut self, commitment: Commitment, blob: Bytes) {
+        self.details.insert(commitment, blob);
+    }
+
+    /// The rows that follow: shared ones for [`Audience::Federation`], private ones for [`Audience::Limited`].
+    pub fn rows(&self, audience: Audience) -> Vec<Row> {
+        let mut records: BTreeMap<(LogId, RecordId), Record> = BTreeMap::new();
+        let mut rows = Vec::new();
+        let mut add = |of: Audience, row| {
+            if of == audience {
+                rows.push(row);
+            }
+        };
+        for ((log, position), entry) in &self.entries {
+            let of = entry.header.audience;
+            match entry.fold_into(&mut records) {
+                Effect::Void(reason) => add(of, Row::void(log, *position, reason)),
+                Effect::Unknown { kind } => add(of, Row::unknown(log, *position, kind)),
+                Effect::Registered => {
+                    if let Some(row) = entry.replaced_row() {
+                        add(of, row);
+                    }
+                }
+                Effect::Withdrawn | Effect::Pending => {}
+            }
+        }
+        for record in records.values() {
+            for row in record.rows() {
+                add(record.audience, row);
+            }
+            if let Some(blob) = self.details.get(&record.detail_commitment) {
+                let (of, row) = record.detail_row(blob.clone());
+                add(of, row);
+            }
+        }
+        rows.sort();
+        rows
+    }
+
+    /// Root over the rows of [`rows`](Self::rows).
+    pub fn root(&self, audience: Audience) -> RootHash {
+        let mut hasher = RootHasher::new();
+        for row in self.rows(audience) {
+            // Sorted, and no view has two rows of one key.
+            let _ = hasher.add(&row);
+        }
+        hasher.finish()
+    }
+}
+
+impl Entry {
+    fn fold_into(&self, records: &mut BTreeMap<(LogId, RecordId), Record>) -> Effect {
+        let payload = match &self.payload {
+            Ok(payload) => payload,
+            Err(reason) => return Effect::Void(*reason),
+        };
+        let Some(id) = payload.record() else {
+            return super::judge(&self.member, &self.header, Some(payload), None);
+        };
+        let key = (self.header.log_id, id.clone());
+        let before = records.remove(&key);
+        let (effect, after) = Record::apply(before, &self.member, &self.header, self.leaf, payload);
+        if let Some(record) = after {
+            records.insert(key, record);
+        }
+        effect
+    }
+
+    fn replaced_row(&self) -> Option<Row> {
+        match &self.payload {
+            Ok(Payload::Registered(it)) => it.replaces.as_ref().map(|replaced| {
+                Row::replaced(replaced, &self.header.log_id, self.header.position, &it.record)
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl core::fmt::Debug for MemoryIndex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "index of {} entries", self.entries.len())
+    }
+}

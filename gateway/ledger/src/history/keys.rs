@@ -1,0 +1,226 @@
+//! Which key may sign what: by the charter version that the signed message names, then by every later `to`.
+
+use super::{CharterHistory, LogOwner};
+use crate::checkpoint::UnverifiedCheckpoint;
+use crate::ids::{FederationId, LogId, MemberName};
+use crate::log::{KeyBook, KeyVerdict};
+use crate::member::{KeyPurpose, MemberEntry, MemberKey};
+use crate::signing::VerifyingKey;
+
+/// What is asked of a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyUse {
+    pub(crate) key_id: u32,
+    pub(crate) purpose: KeyPurpose,
+    /// 0 for keys that belong to no log.
+    pub(crate) log_epoch: u32,
+    /// Position, size or charter version, by purpose.
+    pub(crate) at: u64,
+}
+
+/// Why there is no key, before one was looked at.
+#[derive(Debug, Clone, Copy)]
+enum NoKey {
+    Waiting,
+    Invalid(&'static str),
+}
+
+impl From<NoKey> for KeyVerdict {
+    fn from(no_key: NoKey) -> Self {
+        match no_key {
+            NoKey::Waiting => Self::Waiting,
+            NoKey::Invalid(reason) => Self::Invalid(reason),
+        }
+    }
+}
+
+/// A key that was valid where it signed, by the charter version that the message names.
+#[derive(Debug, Clone)]
+pub(crate) struct JudgedKey<'a> {
+    pub(crate) key: &'a VerifyingKey,
+    /// A later version set its `to` so low that it is not valid there any more.
+    pub(crate) since_revoked: bool,
+}
+
+/// Judges a key by the member's entry at the version named, and then by its newest entry: a listed key stays listed and
+/// its `to` only falls, so the newest entry says what all between them say.
+pub(crate) fn judge_key<'a>(
+    named: &'a MemberEntry,
+    newest: &MemberEntry,
+    asked: KeyUse,
+) -> Result<JudgedKey<'a>, &'static str> {
+    let fits = |key: &&MemberKey| key.purpose == asked.purpose && key.log_epoch == asked.log_epoch;
+    let listed = named.key(asked.key_id).ok_or("the charter version named lists no such key")?;
+    let key = Some(listed).filter(fits).ok_or("the key is for another purpose or log epoch")?;
+    if !key.covers(asked.at) {
+        return Err("the key is not valid there");
+    }
+    let later = newest.key(asked.key_id).ok_or("the newest charter lists no such key")?;
+    let since_revoked = !later.covers(asked.at);
+    match key.verifying_key() {
+        Some(key) => Ok(JudgedKey { key, since_revoked }),
+        None => Err("the key does not sign"),
+    }
+}
+
+impl KeyBook for CharterHistory {
+    fn federation_id(&self) -> FederationId {
+        CharterHistory::federation_id(self)
+    }
+
+    fn transaction_key(
+        &self,
+        log: &LogId,
+        charter_version: u64,
+        key_id: u32,
+        position: u64,
+    ) -> KeyVerdict {
+        self.judge_transaction_key(log, charter_version, key_id, position)
+    }
+}
+
+impl CharterHistory {
+    /// Whose a log is, by the charter in force.
+    pub fn member_of_log(&self, log: &LogId) -> Option<&LogOwner> {
+        self.logs.get(log)
+    }
+
+    /// Every log of the charter in force, whatever the state of its member, in order of id.
+    pub fn logs(&self) -> impl Iterator<Item = (&LogId, &LogOwner)> {
+        self.logs.iter()
+    }
+
+    /// The key that signed an entry: judged by the version that the header names, then by every later `to`.
+    pub fn judge_transaction_key(
+        &self,
+        log: &LogId,
+        charter_version: u64,
+        key_id: u32,
+        position: u64,
+    ) -> KeyVerdict {
+        let (named, newest, owner) = match self.entries_of_log(log, charter_version) {
+            Ok(found) => found,
+            Err(no_key) => return no_key.into(),
+        };
+        let end = newest.log_epoch(owner.epoch).and_then(|epoch| epoch.end);
+        if end.is_some_and(|end| position >= end.size) {
+            return KeyVerdict::Invalid("the log epoch ended before this position");
+        }
+        let purpose = KeyPurpose::Transaction;
+        let asked = KeyUse { key_id, purpose, log_epoch: owner.epoch, at: position };
+        verdict(judge_key(named, newest, asked))
+    }
+
+    /// The keys that may sign a checkpoint of this size, by the charter in force. Ranges may overlap; the key hash on
+    /// the note's signature line decides.
+    pub fn checkpoint_keys(&self, log: &LogId, size: u64) -> impl Iterator<Item = &VerifyingKey> {
+        let found = self.logs.get(log).and_then(|owner| {
+            let member = self.current().member(&owner.member)?;
+            let end = member.log_epoch(owner.epoch)?.end;
+            end.is_none_or(|end| size <= end.size).then_some((member, owner.epoch))
+        });
+        found
+            .into_iter()
+            .flat_map(move |(member, epoch)| member.checkpoint_keys(epoch, size))
+            .filter_map(MemberKey::verifying_key)
+    }
+
+    /// The key whose name stands on a checkpoint, if the charter in force lets it sign that size.
+    pub fn checkpoint_key_of(&self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey> {
+        let log = checkpoint.log_id();
+        let mut keys = self.checkpoint_keys(&log, checkpoint.size());
+        keys.find(|key| checkpoint.names(key)).cloned()
+    }
+
+    /// The SERVICE key of a message that names a charter version: judged by that version, then by every later `to`.
+    pub fn service_key(
+        &self,
+        member: &MemberName,
+        charter_version: u64,
+        key_id: u32,
+    ) -> KeyVerdict {
+        let (named, newest) = match self.entries(member, charter_version) {
+            Ok(found) => found,
+            Err(no_key) => return no_key.into(),
+        };
+        let purpose = KeyPurpose::Service;
+        let asked = KeyUse { key_id, purpose, log_epoch: 0, at: charter_version };
+        verdict(judge_key(named, newest, asked))
+    }
+
+    /// As [`service_key`](Self::service_key), for a message that arrives now: the member takes part and the key is
+    /// valid by the charter in force too.
+    pub fn live_service_key(
+        &self,
+        member: &MemberName,
+        charter_version: u64,
+        key_id: u32,
+    ) -> KeyVerdict {
+        let newest = self.current().member(member);
+        if !newest.is_some_and(MemberEntry::is_active) {
+            return KeyVerdict::Invalid("the member is not active");
+        }
+        let covers = |key: &MemberKey| key.covers(self.in_force());
+        match self.service_key(member, charter_version, key_id) {
+            KeyVerdict::Key(_) if !newest.and_then(|one| one.key(key_id)).is_some_and(covers) => {
+                KeyVerdict::Invalid("the key is no longer valid")
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// The SEALING key that a subject key for this member is sealed to: the newest one that is valid now.
+    pub fn sealing_key(&self, member: &MemberName) -> Option<&MemberKey> {
+        let keys = &self.current().member(member)?.keys;
+        let valid =
+            |key: &&MemberKey| key.purpose == KeyPurpose::Sealing && key.covers(self.in_force());
+        keys.iter().rfind(valid)
+    }
+
+    /// The entries of a log's member at the version named and now.
+    fn entries_of_log(
+        &self,
+        log: &LogId,
+        charter_version: u64,
+    ) -> Result<(&MemberEntry, &MemberEntry, &LogOwner), NoKey> {
+        // Whether we can judge comes first: a version that we lack may be the one that lists the log.
+        self.check_held(charter_version)?;
+        let owner = self.logs.get(log).ok_or(NoKey::Invalid("no member has this log"))?;
+        let (named, newest) = self.entries(&owner.member, charter_version)?;
+        if named.log_epoch(owner.epoch).is_none() {
+            return Err(NoKey::Invalid("the charter version named does not list the log epoch"));
+        }
+        Ok((named, newest, owner))
+    }
+
+    fn entries(
+        &self,
+        member: &MemberName,
+        charter_version: u64,
+    ) -> Result<(&MemberEntry, &MemberEntry), NoKey> {
+        self.check_held(charter_version)?;
+        let named = self.at(charter_version).and_then(|charter| charter.member(member));
+        let named = named.ok_or(NoKey::Invalid("the charter version named has no such member"))?;
+        let newest = self.current().member(member).ok_or(NoKey::Invalid("no such member"))?;
+        Ok((named, newest))
+    }
+
+    fn check_held(&self, charter_version: u64) -> Result<(), NoKey> {
+        match charter_version {
+            0 => Err(NoKey::Invalid("there is no charter version 0")),
+            // Not here yet, or standing twice: what follows a forked version waits until it is healed.
+            version if version > self.in_force() => Err(NoKey::Waiting),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn verdict(judged: Result<JudgedKey<'_>, &'static str>) -> KeyVerdict {
+    match judged {
+        Ok(JudgedKey { since_revoked: true, .. }) => {
+            KeyVerdict::Invalid("a later charter version ended the key before this")
+        }
+        Ok(JudgedKey { key, .. }) => KeyVerdict::Key(*key),
+        Err(reason) => KeyVerdict::Invalid(reason),
+    }
+}

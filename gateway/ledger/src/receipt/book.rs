@@ -1,0 +1,186 @@
+//! Heads and member entries in a receipt, checked, as the place where its keys are looked up.
+
+use std::collections::BTreeMap;
+
+use sundbro_proto::ledger::v1;
+
+use super::{ReceiptError, RevokedKey};
+use crate::charter::{
+    CharterHead, StewardSignature, check_head_succession, check_signers, digest_of,
+    signatures_from_wire, verify_signatures,
+};
+use crate::checkpoint::{Origin, UnverifiedCheckpoint};
+use crate::history::{KeyUse, judge_key};
+use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
+use crate::log::KeyVerdict;
+use crate::member::{KeyPurpose, MemberEntry, MemberKey};
+use crate::merkle::{leaf_hash, proof_from_wire, verify_inclusion};
+use crate::retrieval::SignerBook;
+use crate::signing::VerifyingKey;
+
+/// Most member entries in a receipt: of two members, at the versions that four messages and an entry name and now.
+pub(crate) const MAX_RECEIPT_MEMBERS: usize = 16;
+
+/// What a receipt proves about the charter, from the federation id alone.
+#[derive(Debug)]
+pub(crate) struct ReceiptBook {
+    federation: FederationId,
+    /// Versions 1 to n.
+    heads: Vec<(CharterHead, CharterDigest)>,
+    entries: BTreeMap<(MemberName, u64), MemberEntry>,
+    /// Keys that were valid when they signed and that a newer entry in this receipt revokes.
+    pub(crate) revoked: Vec<RevokedKey>,
+}
+
+impl ReceiptBook {
+    /// Checks that the heads follow one another from version 1, each signed, and that the entries stand in them.
+    pub(crate) fn read(receipt: &v1::Receipt) -> Result<Self, ReceiptError> {
+        let first = receipt.heads.first().ok_or(ReceiptError::NoHeads)?;
+        let federation = FederationId::new(*digest_of(&first.head).as_bytes());
+        let mut book =
+            Self { federation, heads: Vec::new(), entries: BTreeMap::new(), revoked: Vec::new() };
+        for head in &receipt.heads {
+            book.read_head(head)?;
+        }
+        if receipt.members.len() > MAX_RECEIPT_MEMBERS {
+            return Err(ReceiptError::MemberOrder);
+        }
+        let mut last = None;
+        for member in &receipt.members {
+            let entry = book.read_member(member)?;
+            let key = (member.charter_version, entry.name.clone());
+            if last.is_some_and(|last| last >= key) {
+                return Err(ReceiptError::MemberOrder);
+            }
+            book.entries.insert((entry.name.clone(), member.charter_version), entry);
+            last = Some(key);
+        }
+        Ok(book)
+    }
+
+    /// The newest charter version in the receipt.
+    pub(crate) fn newest_version(&self) -> u64 {
+        self.heads.last().map_or(0, |(head, _)| head.version)
+    }
+
+    fn read_head(&mut self, wire: &v1::ReceiptHead) -> Result<(), ReceiptError> {
+        let version = self.newest_version().saturating_add(1);
+        let head = CharterHead::parse(&wire.head)
+            .map_err(|source| ReceiptError::Head { version, source: Box::new(source) })?;
+        let signatures: Vec<StewardSignature> = signatures_from_wire(&wire.signatures)
+            .ok_or(ReceiptError::HeadSignatures { version })?;
+        let wrong = |source| ReceiptError::Succession { version, source: Box::new(source) };
+        let before = self.heads.iter().map(|(head, digest)| (head, *digest));
+        check_head_succession(before, &head).map_err(wrong)?;
+        let last = self.heads.last().map(|(head, _)| head);
+        verify_signatures(last, &head, &wire.head, &signatures, &self.federation).map_err(wrong)?;
+        check_signers(last, &head, &signatures).map_err(wrong)?;
+        self.heads.push((head, digest_of(&wire.head)));
+        Ok(())
+    }
+
+    fn read_member(&self, wire: &v1::ReceiptMember) -> Result<MemberEntry, ReceiptError> {
+        let version = wire.charter_version;
+        let head = self.head(version).ok_or(ReceiptError::MemberNotIncluded { version })?;
+        let entry = MemberEntry::parse(&wire.entry)
+            .map_err(|source| ReceiptError::Member { version, source: Box::new(source) })?;
+        let proof = proof_from_wire(&wire.inclusion_proof)
+            .map_err(|_| ReceiptError::MemberNotIncluded { version })?;
+        let leaf = leaf_hash(&wire.entry);
+        verify_inclusion(&leaf, wire.index, head.members_count, &proof, &head.members_root)
+            .map_err(|_| ReceiptError::MemberNotIncluded { version })?;
+        Ok(entry)
+    }
+
+    fn head(&self, version: u64) -> Option<&CharterHead> {
+        let place = usize::try_from(version.checked_sub(1)?).ok()?;
+        self.heads.get(place).map(|(head, _)| head)
+    }
+
+    /// A member's entries in this receipt, the newest first.
+    fn entries_of(&self, member: &MemberName) -> impl Iterator<Item = &MemberEntry> {
+        let range = (member.clone(), 0)..=(member.clone(), u64::MAX);
+        self.entries.range(range).rev().map(|(_, entry)| entry)
+    }
+
+    fn judge(&mut self, member: &MemberName, version: u64, asked: KeyUse) -> KeyVerdict {
+        let Some(named) = self.entries.get(&(member.clone(), version)) else {
+            return KeyVerdict::Invalid(
+                "the receipt has no entry of the signer at the charter version named",
+            );
+        };
+        let newest = self.entries_of(member).next().unwrap_or(named);
+        let judged = match judge_key(named, newest, asked) {
+            Ok(judged) => judged,
+            Err(reason) => return KeyVerdict::Invalid(reason),
+        };
+        let (key, since_revoked) = (*judged.key, judged.since_revoked);
+        if since_revoked {
+            self.note_revoked(member, asked.key_id);
+        }
+        KeyVerdict::Key(key)
+    }
+
+    fn note_revoked(&mut self, member: &MemberName, key_id: u32) {
+        let revoked = RevokedKey { member: member.clone(), key_id };
+        if !self.revoked.contains(&revoked) {
+            self.revoked.push(revoked);
+        }
+    }
+
+    /// The member and epoch of a log, by the newest entries in this receipt.
+    fn owner_of(&self, log: &LogId) -> Option<(MemberName, u32)> {
+        self.entries.values().find_map(|entry| {
+            let mut epochs = entry.log_epochs.iter().map(|epoch| epoch.epoch);
+            let is_it =
+                |epoch: &u32| Origin::new(&entry.name, &self.federation, *epoch).log_id() == *log;
+            epochs.find(is_it).map(|epoch| (entry.name.clone(), epoch))
+        })
+    }
+}
+
+impl SignerBook for ReceiptBook {
+    fn federation_id(&self) -> FederationId {
+        self.federation
+    }
+
+    fn service_key(&mut self, member: &MemberName, version: u64, key_id: u32) -> KeyVerdict {
+        let purpose = KeyPurpose::Service;
+        self.judge(member, version, KeyUse { key_id, purpose, log_epoch: 0, at: version })
+    }
+
+    fn transaction_key(&mut self, log: &LogId, version: u64, key_id: u32, at: u64) -> KeyVerdict {
+        let Some((member, log_epoch)) = self.owner_of(log) else {
+            return KeyVerdict::Invalid("no member in the receipt has this log");
+        };
+        let newest = self.entries_of(&member).next();
+        let end = newest.and_then(|newest| newest.log_epoch(log_epoch)?.end);
+        if end.is_some_and(|end| at >= end.size) {
+            return KeyVerdict::Invalid("the log epoch ended before this position");
+        }
+        let purpose = KeyPurpose::Transaction;
+        self.judge(&member, version, KeyUse { key_id, purpose, log_epoch, at })
+    }
+
+    fn checkpoint_key(&mut self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey> {
+        let (member, epoch) = self.owner_of(&checkpoint.log_id())?;
+        // A checkpoint names no charter version: any entry in the receipt may admit its key, and the newest one that
+        // lists the key says whether it still stands.
+        let (key_id, key, by_newest) =
+            self.entries_of(&member).enumerate().find_map(|(age, entry)| {
+                let mut keys = entry.checkpoint_keys(epoch, checkpoint.size());
+                let named =
+                    |key: &&MemberKey| key.verifying_key().is_some_and(|key| checkpoint.names(key));
+                let key = keys.find(named)?;
+                Some((key.key_id, *key.verifying_key()?, age == 0))
+            })?;
+        if !by_newest {
+            self.note_revoked(&member, key_id);
+        }
+        Some(key)
+    }
+
+    fn member_of_log(&self, log: &LogId) -> Option<MemberName> {
+        self.owner_of(log).map(|(member, _)| member)
+    }
+}

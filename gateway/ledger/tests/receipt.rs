@@ -1,0 +1,338 @@
+//! What a receipt proves, and that nothing in it can be changed.
+
+mod common;
+
+use bytes::Bytes;
+use common::retrieval::{
+    CONTENT, OWNER, REQUESTER, Retrieval, acknowledgement_of, completion_of, grant_of, permission,
+    record, register, request, signed,
+};
+use common::{CHECKPOINT, Federation, SERVICE, TRANSACTION, name};
+use prost::Message as _;
+use sundbro_ledger::drafting::Draft;
+use sundbro_ledger::ids::{FederationId, RecordId};
+use sundbro_ledger::receipt::{
+    Outcome, ReceiptError, ReceiptParts, Verdict, VerdictKind, assemble, verify, verify_bytes,
+};
+use sundbro_ledger::retrieval::{
+    AcknowledgementStatus, CompletionStatus, Decision, RegistrationError, RetrievalError,
+};
+use sundbro_proto::ledger::v1;
+
+/// A federation with a second charter version, so that a receipt has a chain of heads to check.
+fn federation() -> Federation {
+    let mut federation = Federation::found();
+    let draft = Draft::next(&federation.history).expect("no fork");
+    federation.publish(draft);
+    federation
+}
+
+fn receipt_of(federation: &Federation) -> v1::Receipt {
+    let parts = Retrieval::of(federation).parts();
+    assemble(&federation.history, &parts).expect("a receipt")
+}
+
+fn verdict(federation: &Federation, parts: &ReceiptParts) -> Result<Verdict, ReceiptError> {
+    let receipt = assemble(&federation.history, parts)?;
+    verify_bytes(&receipt.encode_to_vec(), Some(&federation.id()))
+}
+
+#[test]
+fn a_whole_receipt_proves_everything_from_the_federation_id() {
+    let federation = federation();
+    let receipt = receipt_of(&federation);
+    assert_eq!((receipt.heads.len(), receipt.members.len()), (2, 2));
+    let verdict = verify(&receipt, Some(&federation.id())).expect("valid");
+    assert_eq!(verdict.kind(), VerdictKind::Complete);
+    assert_eq!(verdict.kind().code(), "COMPLETE");
+    assert_eq!(
+        (&verdict.request.owner, &verdict.request.requester),
+        (&name(OWNER), &name(REQUESTER))
+    );
+    assert_eq!((verdict.request.record, verdict.newest_charter_version), (record(), 2));
+    assert!(verdict.pinned && verdict.shown.record && verdict.shown.content);
+}
+
+#[test]
+fn the_verdict_says_what_is_missing() {
+    type Change = fn(&mut ReceiptParts);
+    let federation = federation();
+    let cases: Vec<(Change, VerdictKind, Outcome)> = vec![
+        (|_| (), VerdictKind::Complete, Outcome::Complete),
+        (|parts| parts.acknowledgement = None, VerdictKind::OneSided, Outcome::OneSided),
+        (
+            |parts| (parts.completion, parts.acknowledgement) = (None, None),
+            VerdictKind::OneSided,
+            Outcome::Unfinished,
+        ),
+        (|parts| parts.detail_blob = None, VerdictKind::RecordNotShown, Outcome::Complete),
+        (
+            |parts| (parts.payload_blob, parts.detail_blob) = (None, None),
+            VerdictKind::RecordNotShown,
+            Outcome::Complete,
+        ),
+    ];
+    for (at, (change, kind, outcome)) in cases.into_iter().enumerate() {
+        let mut parts = Retrieval::of(&federation).parts();
+        change(&mut parts);
+        let verdict = verdict(&federation, &parts).expect("valid");
+        assert_eq!((verdict.kind(), verdict.outcome), (kind, outcome), "case {at}");
+    }
+}
+
+#[test]
+fn a_refusal_and_its_request_are_the_whole_receipt() {
+    let federation = federation();
+    let retrieval = Retrieval::of(&federation);
+    let refusal = grant_of(&retrieval.request, Decision::Refused);
+    let refusal = signed(&federation, federation.member(OWNER), refusal);
+    let mut parts = ReceiptParts {
+        grant: refusal.to_wire(),
+        completion: None,
+        acknowledgement: None,
+        payload_blob: None,
+        detail_blob: None,
+        ..retrieval.parts()
+    };
+    let refused = verdict(&federation, &parts).expect("valid");
+    assert_eq!((refused.kind(), refused.completion), (VerdictKind::Refused, None));
+
+    parts.payload_blob = Some(retrieval.registered.payload.clone());
+    assert!(matches!(verdict(&federation, &parts), Err(ReceiptError::Unexpected(_))));
+    parts.payload_blob = None;
+    parts.completion = Some(retrieval.completion.to_wire());
+    let error = RetrievalError::AfterRefusal { message: "completion" };
+    assert_eq!(verdict(&federation, &parts), Err(ReceiptError::Retrieval(error)));
+}
+
+#[test]
+fn an_aborted_and_a_disputed_transfer_say_so() {
+    let federation = federation();
+    let (owner, requester) = (federation.member(OWNER), federation.member(REQUESTER));
+    let retrieval = Retrieval::of(&federation);
+    let mismatch = acknowledgement_of(&retrieval.completion, AcknowledgementStatus::Mismatch);
+    let mismatch = signed(&federation, requester, mismatch).to_wire();
+    let parts = ReceiptParts { acknowledgement: Some(mismatch), ..retrieval.parts() };
+    assert_eq!(verdict(&federation, &parts).expect("valid").kind(), VerdictKind::Disputed);
+
+    let mut aborted = completion_of(&retrieval.grant, CompletionStatus::Aborted);
+    aborted.bytes_sent = 3;
+    let aborted = signed(&federation, owner, aborted);
+    let mut parts = ReceiptParts {
+        completion: Some(aborted.to_wire()),
+        acknowledgement: None,
+        ..retrieval.parts()
+    };
+    assert_eq!(verdict(&federation, &parts).expect("valid").kind(), VerdictKind::Aborted);
+    let matching = acknowledgement_of(&aborted, AcknowledgementStatus::Matching);
+    parts.acknowledgement = Some(signed(&federation, requester, matching).to_wire());
+    assert_eq!(
+        verdict(&federation, &parts),
+        Err(RetrievalError::AcknowledgementContradictsCompletion.into())
+    );
+}
+
+#[test]
+fn a_forged_federation_is_perfect_in_itself_and_refused_by_its_id() {
+    let ours = federation();
+    let forged = Federation::found_by(" forged");
+    let receipt = receipt_of(&forged);
+    let alone = verify(&receipt, Some(&forged.id())).expect("perfect in itself");
+    assert_eq!(alone.kind(), VerdictKind::Complete);
+    assert_eq!(
+        verify(&receipt, Some(&ours.id())),
+        Err(ReceiptError::OtherFederation { expected: ours.id(), found: forged.id() })
+    );
+    let unpinned = verify(&receipt, None).expect("readable");
+    assert_eq!((unpinned.kind(), unpinned.federation), (VerdictKind::Unpinned, forged.id()));
+    assert_eq!(unpinned.kind().code(), "UNPINNED");
+}
+
+#[test]
+fn a_key_that_was_revoked_since_is_told() {
+    // A SERVICE key of the owner, its TRANSACTION key at the entry's position, its CHECKPOINT key below the size.
+    for (key_id, to) in [(SERVICE, 1), (TRANSACTION, 2), (CHECKPOINT, 2)] {
+        let mut federation = federation();
+        let parts = Retrieval::of(&federation).parts();
+        let mut draft = Draft::next(&federation.history).expect("no fork");
+        draft.close_key(&name(OWNER), key_id, to).expect("a key");
+        federation.publish(draft);
+        let revoked = verdict(&federation, &parts).expect("valid when it was signed");
+        assert_eq!(revoked.kind(), VerdictKind::KeySinceRevoked, "key {key_id}");
+        let of: Vec<_> = revoked.revoked.iter().map(|one| (&one.member, one.key_id)).collect();
+        assert_eq!(of, [(&name(OWNER), key_id)]);
+    }
+    // Closed in routine, after what it signed: nothing to tell.
+    let mut federation = federation();
+    let parts = Retrieval::of(&federation).parts();
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    for (key_id, to) in [(SERVICE, 3), (TRANSACTION, 3), (CHECKPOINT, 3)] {
+        draft.close_key(&name(OWNER), key_id, to).expect("a key");
+    }
+    federation.publish(draft);
+    let closed = verdict(&federation, &parts).expect("valid");
+    assert_eq!(closed.kind(), VerdictKind::Complete);
+}
+
+/// Every place in a receipt whose bytes somebody signed, or that are a proof about such bytes.
+fn signed_parts(receipt: &mut v1::Receipt) -> Vec<(String, &mut Bytes)> {
+    let v1::Receipt {
+        heads,
+        members,
+        request,
+        grant,
+        completion,
+        acknowledgement,
+        payload_blob,
+        detail_blob,
+        ..
+    } = receipt;
+    let mut parts = Vec::new();
+    for (at, head) in heads.iter_mut().enumerate() {
+        parts.push((format!("head {at}"), &mut head.head));
+        for one in &mut head.signatures {
+            parts.push((format!("signature {} of head {at}", one.ordinal), &mut one.signature));
+        }
+    }
+    for (at, member) in members.iter_mut().enumerate() {
+        parts.push((format!("member {at}"), &mut member.entry));
+        for hash in &mut member.inclusion_proof {
+            parts.push((format!("proof of member {at}"), hash));
+        }
+    }
+    for (what, message) in [
+        ("request", request),
+        ("grant", grant),
+        ("completion", completion),
+        ("acknowledgement", acknowledgement),
+    ] {
+        let message = message.as_mut().expect("all four are there");
+        parts.push((what.into(), &mut message.message));
+        parts.push((format!("signature of the {what}"), &mut message.signature));
+    }
+    parts.push(("payload blob".into(), payload_blob));
+    parts.push(("detail blob".into(), detail_blob));
+    parts
+}
+
+#[test]
+fn every_byte_flip_of_a_receipts_signed_parts_is_refused() {
+    let federation = federation();
+    let id = federation.id();
+    let good = receipt_of(&federation);
+    verify(&good, Some(&id)).expect("valid before a flip");
+    let places = signed_parts(&mut good.clone()).len();
+    let mut flips = 0;
+    for place in 0..places {
+        let len = signed_parts(&mut good.clone())[place].1.len();
+        for at in 0..len {
+            let mut receipt = good.clone();
+            let (what, part) = signed_parts(&mut receipt).swap_remove(place);
+            let mut bytes = part.to_vec();
+            bytes[at] ^= 1 << (at % 8);
+            *part = bytes.into();
+            assert!(verify(&receipt, Some(&id)).is_err(), "{what}, byte {at}");
+            flips += 1;
+        }
+    }
+    assert!(flips > 4_000, "{flips} flips: the parts are all there");
+}
+
+#[test]
+fn parts_cannot_be_swapped_dropped_or_doubled() {
+    type Change = fn(&mut v1::Receipt);
+    let federation = federation();
+    let good = receipt_of(&federation);
+    let changes: [(&str, Change); 14] = [
+        ("format 2", |receipt| receipt.format = 2),
+        ("no heads", |receipt| receipt.heads.clear()),
+        ("first head missing", |receipt| drop(receipt.heads.remove(0))),
+        ("last head missing", |receipt| drop(receipt.heads.pop())),
+        ("heads swapped", |receipt| receipt.heads.swap(0, 1)),
+        ("too few signatures", |receipt| receipt.heads[1].signatures.truncate(2)),
+        ("members swapped", |receipt| receipt.members.swap(0, 1)),
+        ("a member twice", |receipt| receipt.members.push(receipt.members[1].clone())),
+        ("a member missing", |receipt| drop(receipt.members.pop())),
+        ("another place", |receipt| receipt.members[0].index += 1),
+        ("another version", |receipt| receipt.members[0].charter_version = 1),
+        ("no request", |receipt| receipt.request = None),
+        ("no grant", |receipt| receipt.grant = None),
+        ("an acknowledgement alone", |receipt| receipt.completion = None),
+    ];
+    for (what, change) in changes {
+        let mut receipt = good.clone();
+        change(&mut receipt);
+        assert!(verify(&receipt, Some(&federation.id())).is_err(), "{what}");
+    }
+    let mut detail_alone = good.clone();
+    detail_alone.payload_blob.clear();
+    let expected = Err(ReceiptError::Registration(RegistrationError::DetailAlone));
+    assert_eq!(verify(&detail_alone, Some(&federation.id())), expected);
+    assert_eq!(verify_bytes(&[0xff; 40], None), Err(ReceiptError::NotAReceipt));
+    assert_eq!(verify_bytes(&vec![0; (16 << 20) + 1], None), Err(ReceiptError::TooLong));
+    let founding = Some(&FederationId::FOUNDING);
+    assert!(matches!(verify(&good, founding), Err(ReceiptError::OtherFederation { .. })));
+}
+
+#[test]
+fn messages_of_two_retrievals_do_not_mix() {
+    let federation = federation();
+    let (owner, requester) = (federation.member(OWNER), federation.member(REQUESTER));
+    let one = Retrieval::of(&federation);
+    let mut again = request(&federation.history);
+    again.nonce = [6; 16];
+    let request = signed(&federation, requester, again);
+    let decision = Decision::Permitted(Box::new(permission(&one.registered)));
+    let grant = signed(&federation, owner, grant_of(&request, decision));
+    let completion = completion_of(&grant, CompletionStatus::Complete);
+    let completion = signed(&federation, owner, completion);
+    let other = |message| Err(ReceiptError::Retrieval(RetrievalError::OtherMessage { message }));
+
+    let parts = ReceiptParts { request: request.to_wire(), ..one.parts() };
+    assert_eq!(verdict(&federation, &parts), other("grant"));
+    let parts = ReceiptParts { request: request.to_wire(), grant: grant.to_wire(), ..one.parts() };
+    assert_eq!(verdict(&federation, &parts), other("completion"));
+    let parts = ReceiptParts {
+        request: request.to_wire(),
+        grant: grant.to_wire(),
+        completion: Some(completion.to_wire()),
+        ..one.parts()
+    };
+    assert_eq!(verdict(&federation, &parts), other("acknowledgement"));
+}
+
+#[test]
+fn an_owner_that_shows_another_registration_is_found_out() {
+    let federation = federation();
+    let owner = federation.member(OWNER);
+    let retrieval = Retrieval::of(&federation);
+    // Validly registered, validly granted, and not what was asked for.
+    let another = RecordId { id: [0xcd; 16], ..record() };
+    for registered in [register(&federation, &another, 1), register(&federation, &record(), 2)] {
+        let decision = Decision::Permitted(Box::new(permission(&registered)));
+        let grant = signed(&federation, owner, grant_of(&retrieval.request, decision));
+        let parts = ReceiptParts {
+            grant: grant.to_wire(),
+            completion: None,
+            acknowledgement: None,
+            payload_blob: Some(registered.payload.clone()),
+            detail_blob: None,
+            ..retrieval.parts()
+        };
+        let expected = Err(ReceiptError::Registration(RegistrationError::OtherRecord));
+        assert_eq!(verdict(&federation, &parts), expected);
+    }
+    // Another size than the registered one.
+    let mut promise = permission(&retrieval.registered);
+    promise.expected_size_bytes = CONTENT.len() as u64 + 1;
+    let grant = grant_of(&retrieval.request, Decision::Permitted(Box::new(promise)));
+    let grant = signed(&federation, owner, grant);
+    let parts = ReceiptParts {
+        grant: grant.to_wire(),
+        completion: None,
+        acknowledgement: None,
+        ..retrieval.parts()
+    };
+    let expected = Err(ReceiptError::Registration(RegistrationError::OtherContent));
+    assert_eq!(verdict(&federation, &parts), expected);
+}
