@@ -1,0 +1,216 @@
+//! The signing gate: up to where we have signed, in a file outside the database.
+//!
+//! A database that was put back from a backup does not know what was signed after the backup; the gate does. It is
+//! written after the entries are durable and before anything is sent, so it is never ahead of a database that lost
+//! nothing. It may lie on another disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use sundbro_ledger::ids::{LogId, RootHash};
+
+const MAGIC: &[u8; 16] = b"sundbro/gate/v1\n";
+const BODY_LEN: usize = 16 + 32 + 8 + 32 + 4;
+const FILE_LEN: usize = BODY_LEN + 32;
+
+/// Up to where our own log was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SigningGate {
+    /// Our log.
+    pub log: LogId,
+    /// Its size when the gate was written.
+    pub size: u64,
+    /// Its root at that size.
+    pub root: RootHash,
+    /// How often the gateway was started.
+    pub incarnation: u32,
+}
+
+/// Why nothing is signed. SERVICE signing goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SigningStop {
+    /// The database holds less than we have signed.
+    #[error(
+        "signing is stopped: {known_by} knows {known} entries of our log, the database holds {held}"
+    )]
+    OwnLogBehind {
+        /// How many entries are here.
+        held: u64,
+        /// How many were signed.
+        known: u64,
+        /// Who says so: `the signing gate`, or a member's name.
+        known_by: String,
+    },
+    /// The database holds something else than what we have signed.
+    #[error(
+        "signing is stopped: at size {size} our log here has another root than {known_by} knows"
+    )]
+    OwnLogDiverges {
+        /// The size at which they differ.
+        size: u64,
+        /// Who says so.
+        known_by: String,
+    },
+    /// The gate is gone though the log is not empty.
+    #[error("signing is stopped: the signing gate {0} is missing though our log has entries")]
+    GateMissing(PathBuf),
+    /// The gate is not what was written.
+    #[error("signing is stopped: the signing gate {0} is damaged")]
+    GateDamaged(PathBuf),
+    /// The gate is that of another log.
+    #[error("signing is stopped: the signing gate {0} belongs to another log")]
+    GateOfOtherLog(PathBuf),
+}
+
+impl SigningStop {
+    /// The constant that status and metrics show.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::OwnLogBehind { .. } => "OWN_LOG_BEHIND",
+            Self::OwnLogDiverges { .. } => "OWN_LOG_DIVERGES",
+            Self::GateMissing(_) => "SIGNING_GATE_MISSING",
+            Self::GateDamaged(_) => "SIGNING_GATE_DAMAGED",
+            Self::GateOfOtherLog(_) => "SIGNING_GATE_OF_OTHER_LOG",
+        }
+    }
+
+    /// What an operator does about it.
+    pub const fn cure(&self) -> &'static str {
+        match self {
+            Self::OwnLogBehind { .. } => {
+                "stop the gateway, put back the newest copy of ledger.redb and payloads.redb, start again"
+            }
+            Self::OwnLogDiverges { .. } => {
+                "stop the gateway and find out which copy of ledger.redb was in use: two of them signed"
+            }
+            Self::GateMissing(_) | Self::GateDamaged(_) => {
+                "put back signing.gate; if it is lost for good, start again with the gate recreated, \
+                 once all other members were reachable and none knew a longer log"
+            }
+            Self::GateOfOtherLog(_) => "point the configuration at the signing gate of this log",
+        }
+    }
+}
+
+/// Why the gate was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadGateError {
+    #[error("the signing gate is damaged")]
+    Damaged,
+    #[error("the signing gate could not be read")]
+    Io(#[source] io::Error),
+}
+
+impl SigningGate {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FILE_LEN);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(self.log.as_bytes());
+        bytes.extend_from_slice(&self.size.to_be_bytes());
+        bytes.extend_from_slice(self.root.as_bytes());
+        bytes.extend_from_slice(&self.incarnation.to_be_bytes());
+        let sum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&sum);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (body, sum) = bytes.split_at_checked(BODY_LEN)?;
+        if sum != Sha256::digest(body).as_slice() {
+            return None;
+        }
+        let (magic, body) = body.split_at(16);
+        let (log, body) = body.split_at(32);
+        let (size, body) = body.split_at(8);
+        let (root, incarnation) = body.split_at(32);
+        if magic != MAGIC {
+            return None;
+        }
+        Some(Self {
+            log: LogId::try_from(log).ok()?,
+            size: u64::from_be_bytes(size.try_into().ok()?),
+            root: RootHash::try_from(root).ok()?,
+            incarnation: u32::from_be_bytes(incarnation.try_into().ok()?),
+        })
+    }
+
+    /// Reads the gate; `None` when there is no file.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, ReadGateError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ReadGateError::Io(error)),
+        };
+        let mut bytes = Vec::with_capacity(FILE_LEN + 1);
+        file.take(FILE_LEN as u64 + 1).read_to_end(&mut bytes).map_err(ReadGateError::Io)?;
+        Self::from_bytes(&bytes).map(Some).ok_or(ReadGateError::Damaged)
+    }
+
+    /// Puts the gate in place of the one before. From here it survives a crash, whole.
+    pub(crate) fn write(self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let temporary = path.with_file_name(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(&self.to_bytes())?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, path)?;
+        sync_folder_of(path)
+    }
+}
+
+/// Makes a name in a folder durable: a rename or a new file is lost with the power until its folder is synced.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> SigningGate {
+        SigningGate {
+            log: LogId::new([1; 32]),
+            size: 7,
+            root: RootHash::new([2; 32]),
+            incarnation: 3,
+        }
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote_and_knows_when_it_is_absent() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("signing.gate");
+        assert_eq!(SigningGate::read(&path).expect("absent"), None);
+        gate().write(&path).expect("write");
+        let newer = SigningGate { size: 8, ..gate() };
+        newer.write(&path).expect("write again");
+        assert_eq!(SigningGate::read(&path).expect("read"), Some(newer));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_length_is_damage() {
+        let bytes = gate().to_bytes();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SigningGate::from_bytes(&flipped), None, "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert_eq!(SigningGate::from_bytes(&bytes[..len]), None, "length {len}");
+        }
+        assert_eq!(SigningGate::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
+}

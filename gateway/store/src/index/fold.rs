@@ -1,0 +1,534 @@
+//! The fold: verified entries and the blobs that are here, in; rows of the index, out.
+//!
+//! What a record is depends on the entries of its log in order, not on when their blobs came: a blob that arrives late
+//! makes its record be judged again from its first entry, so the rows are those that it would have had in time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use sundbro_ledger::fold::{Effect, RecordState, judge};
+use sundbro_ledger::ids::{Commitment, LeafHash, LogId, MemberName};
+use sundbro_ledger::payload::{Payload, VoidReason};
+use sundbro_ledger::transaction::{Audience, Header, SignedTransaction};
+
+use super::rows::{
+    Cursor, Event, RecordRow, ReplacedRow, cursor_in, event_key, position_at, record_in,
+    record_key, replaced_key, tag_key, wanted_by_key,
+};
+use super::{FoldProgress, IndexRoots, LogOwners, roots};
+use crate::blobs::{BlobKind, blob_in, wanted_key};
+use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
+use crate::error::{Damage, StoreError};
+use crate::logs::{entries_in, entry_in, entry_key, head_in, log_key};
+use crate::row::{RowProblem, Writer};
+use crate::store::Store;
+use crate::tables::{
+    BLOBS, CURSORS, EVENTS, INDEX_META, LOGS, NEWEST, RECORDS, REPLACED, StoreFile, TAGS, UNKNOWNS,
+    VOIDS, WANTED, WANTED_BY,
+};
+
+/// Entries that one transaction of a rebuild folds.
+const REBUILD_ENTRIES: usize = 32_768;
+
+type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Commitments that came since the last fold.
+pub(crate) struct Late {
+    state: Mutex<LateState>,
+}
+
+struct LateState {
+    arrived: VecDeque<Commitment>,
+    /// A crash, or a fold that failed, may have lost what arrived: look through everything that is wanted once.
+    look_through: bool,
+}
+
+impl Late {
+    pub(crate) fn new() -> Self {
+        let state = LateState { arrived: VecDeque::new(), look_through: true };
+        Self { state: Mutex::new(state) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut LateState) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Blobs are durable now.
+    pub(crate) fn arrived(&self, commitments: impl Iterator<Item = Commitment>) {
+        self.with(|state| state.arrived.extend(commitments));
+    }
+
+    fn look_through_again(&self) {
+        self.with(|state| state.look_through = true);
+    }
+}
+
+impl Store {
+    /// Folds new entries (about `max_entries`) and blobs that arrived late. Call it after every append and
+    /// `put_blobs`, until it says that it is finished.
+    ///
+    /// # Errors
+    /// Fails when the disk does, or when a row is damaged; the index is then as it was.
+    pub fn fold(
+        &self,
+        owners: &dyn LogOwners,
+        max_entries: usize,
+    ) -> Result<FoldProgress, StoreError> {
+        let sources = Sources { ledger: &self.ledger, payloads: &self.payloads };
+        fold_or_look_again(&self.index, &sources, owners, &self.late, max_entries)
+    }
+
+    /// Deletes the derived rows and folds everything anew.
+    ///
+    /// # Errors
+    /// Fails when the disk does. The next start, or the next fold, goes on from where it came.
+    pub fn rebuild_index(&self, owners: &dyn LogOwners) -> Result<IndexRoots, StoreError> {
+        let write = self.index.write()?;
+        for table in crate::tables::of(StoreFile::Index) {
+            if table.name != INDEX_META.name {
+                write.clear(table)?;
+            }
+        }
+        write.commit()?;
+        while !self.fold(owners, REBUILD_ENTRIES)?.finished {}
+        self.index_roots()
+    }
+
+    /// Roots over the logical rows: equal on all honest members with equal logs and charter, and no shared blob missing.
+    pub fn index_roots(&self) -> Result<IndexRoots, StoreError> {
+        roots::of(&self.index, &self.payloads)
+    }
+}
+
+/// Folds everything into an empty index: what `verify` compares with.
+pub(crate) fn fold_all(
+    index: &Db,
+    ledger: &Db,
+    payloads: &Db,
+    owners: &dyn LogOwners,
+) -> Result<(), StoreError> {
+    while !fold_into(index, ledger, payloads, owners, &Late::new())?.finished {}
+    Ok(())
+}
+
+/// One step of a fold outside of a store.
+pub(crate) fn fold_into(
+    index: &Db,
+    ledger: &Db,
+    payloads: &Db,
+    owners: &dyn LogOwners,
+    late: &Late,
+) -> Result<FoldProgress, StoreError> {
+    fold_or_look_again(index, &Sources { ledger, payloads }, owners, late, REBUILD_ENTRIES)
+}
+
+struct Sources<'a> {
+    ledger: &'a Db,
+    payloads: &'a Db,
+}
+
+fn fold_or_look_again(
+    index: &Db,
+    sources: &Sources<'_>,
+    owners: &dyn LogOwners,
+    late: &Late,
+    max_entries: usize,
+) -> Result<FoldProgress, StoreError> {
+    let result = fold_once(index, sources, owners, late, max_entries);
+    if result.is_err() {
+        late.look_through_again();
+    }
+    result
+}
+
+fn fold_once(
+    index: &Db,
+    sources: &Sources<'_>,
+    owners: &dyn LogOwners,
+    late: &Late,
+    max_entries: usize,
+) -> Result<FoldProgress, StoreError> {
+    let write = index.begin()?;
+    // The queue is emptied before the view of the blobs is taken: what arrives between is in both, never in neither.
+    let look_through = late.with(|state| core::mem::take(&mut state.look_through));
+    let mut arrived: Vec<Commitment> = late.with(|state| {
+        let take = state.arrived.len().min(max_entries.max(1));
+        state.arrived.drain(..take).collect()
+    });
+    let ledger = sources.ledger.read()?;
+    let blobs = sources.payloads.read()?.table(&BLOBS)?;
+    if look_through {
+        arrived.extend(wanted_and_here(&write, &blobs)?);
+    }
+    let logs = known_logs(&ledger, owners)?;
+    let mut progress = FoldProgress { finished: true, ..FoldProgress::default() };
+    for commitment in arrived {
+        progress.late_blobs += fold_late(&write, &ledger, &blobs, &logs, &commitment)?;
+    }
+    let mut left = max_entries.max(1) as u64;
+    for (log, (member, epoch)) in logs.values() {
+        let size = head_in(&ledger, log)?.size();
+        let start = cursor_in(&write, log)?.map_or(0, |cursor| cursor.size);
+        if start >= size || left == 0 {
+            progress.finished &= start >= size;
+            continue;
+        }
+        let owner = (member.clone(), *epoch);
+        let mut folding = Folding::new(&write, &ledger, &blobs, *log, owner)?;
+        let entries = entries_in(&ledger, log, start..size.min(start.saturating_add(left)))?;
+        for (position, entry) in (start..).zip(&entries) {
+            folding.entry(position, entry)?;
+        }
+        left = left.saturating_sub(entries.len() as u64);
+        progress.entries += entries.len() as u64;
+        progress.finished &= start + entries.len() as u64 >= size;
+        folding.done()?;
+    }
+    progress.finished &= late.with(|state| state.arrived.is_empty());
+    if progress.entries + progress.late_blobs > 0 {
+        // From here cursors and rows agree: a crash repeats no entry and skips none.
+        write.commit()?;
+    }
+    Ok(progress)
+}
+
+/// A log, and whose it is.
+type KnownLogs = BTreeMap<[u8; 8], (LogId, (MemberName, u32))>;
+
+/// Logs with entries here that a charter names, by what stands for them in keys.
+fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, StoreError> {
+    let mut logs = BTreeMap::new();
+    walk(&ledger.table(&LOGS)?, &LOGS, ALL_KEYS, |key, value| {
+        opened(&LOGS, key, value)?;
+        let log = LogId::try_from(key).map_err(|_| misfit(&LOGS, RowProblem::Fields))?;
+        if let Some(owner) = owners.log_owner(&log) {
+            logs.insert(log_key(&log), (log, owner));
+        }
+        Ok(true)
+    })?;
+    Ok(logs)
+}
+
+/// Every wanted blob that is here after all.
+fn wanted_and_here(write: &WriteView, blobs: &Rows) -> Result<Vec<Commitment>, StoreError> {
+    let mut here = Vec::new();
+    walk(&write.table(&WANTED)?, &WANTED, ALL_KEYS, |key, value| {
+        let wanted = crate::blobs::wanted_row(key, value)?;
+        if blob_in(blobs, &wanted.commitment)?.is_some() {
+            here.push(wanted.commitment);
+        }
+        Ok(true)
+    })?;
+    Ok(here)
+}
+
+/// Folds what one blob was wanted for; says for how many entries.
+fn fold_late(
+    write: &WriteView,
+    ledger: &ReadView,
+    blobs: &Rows,
+    logs: &KnownLogs,
+    commitment: &Commitment,
+) -> Result<u64, StoreError> {
+    let mut wanted = Vec::new();
+    let prefix = &commitment.as_bytes()[..];
+    let range = prefix..&prefix_end(prefix)[..];
+    walk(&write.table(&WANTED_BY)?, &WANTED_BY, range, |key, value| {
+        opened(&WANTED_BY, key, value)?;
+        wanted.push(key[32..].to_vec());
+        Ok(true)
+    })?;
+    let mut folded = 0;
+    for key in wanted {
+        let row = key.first_chunk::<8>().zip(position_at(&key, 8)).zip(key.get(16).copied());
+        let ((log, position), kind) = row.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
+        let Some((log, owner)) = logs.get(log) else { continue };
+        let mut folding = Folding::new(write, ledger, blobs, *log, owner.clone())?;
+        folding.late(position, BlobKind::from_number(kind), commitment)?;
+        folding.done()?;
+        folded += 1;
+    }
+    Ok(folded)
+}
+
+/// The fold of one log.
+struct Folding<'a> {
+    write: &'a WriteView,
+    ledger: &'a ReadView,
+    blobs: &'a Rows,
+    log: LogId,
+    cursor: Cursor,
+}
+
+/// A payload that is here, with the entry that commits to it.
+struct Said {
+    header: Header,
+    leaf: LeafHash,
+    payload: Result<Payload, VoidReason>,
+}
+
+/// What an entry makes of a record, or why nothing.
+type Judged = Result<RecordRow, VoidReason>;
+
+impl<'a> Folding<'a> {
+    fn new(
+        write: &'a WriteView,
+        ledger: &'a ReadView,
+        blobs: &'a Rows,
+        log: LogId,
+        (member, epoch): (MemberName, u32),
+    ) -> Result<Self, StoreError> {
+        let fresh = Cursor { member, epoch, size: 0, missing: 0, unknown: 0, void: 0 };
+        let cursor = cursor_in(write, &log)?.unwrap_or(fresh);
+        Ok(Self { write, ledger, blobs, log, cursor })
+    }
+
+    fn done(self) -> Result<(), StoreError> {
+        self.write.put_sealed(&CURSORS, self.log.as_bytes(), &self.cursor.to_body())
+    }
+
+    /// Folds the entry after the last one folded.
+    fn entry(&mut self, position: u64, entry: &Bytes) -> Result<(), StoreError> {
+        self.cursor.size = position + 1;
+        let (header, leaf) = self.header(position, entry)?;
+        let Some(blob) = blob_in(self.blobs, &header.payload_commitment)? else {
+            // A limited payload that is withheld is none of ours to miss; its author's manifest says which are.
+            if header.audience == Audience::Federation {
+                self.want(position, BlobKind::Payload, &header.payload_commitment)?;
+            }
+            return Ok(());
+        };
+        let said = Said { payload: Payload::read(&header, blob), header, leaf };
+        self.take(position, &said, false)
+    }
+
+    /// Folds an entry whose payload came after it, or only notes that its detail came.
+    fn late(
+        &mut self,
+        position: u64,
+        kind: Option<BlobKind>,
+        commitment: &Commitment,
+    ) -> Result<(), StoreError> {
+        let kind = kind.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
+        let Some(blob) = blob_in(self.blobs, commitment)? else { return Ok(()) };
+        self.unwant(position, kind, commitment)?;
+        if kind == BlobKind::Payload {
+            let entry = entry_in(self.ledger, &self.log, position)?;
+            let entry = entry.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
+            let (header, leaf) = self.header(position, &entry)?;
+            let said = Said { payload: Payload::read(&header, blob), header, leaf };
+            self.take(position, &said, true)?;
+        }
+        Ok(())
+    }
+
+    fn header(&self, position: u64, entry: &Bytes) -> Result<(Header, LeafHash), StoreError> {
+        // It was verified when it was appended: what does not parse now is damage, not a fault of the log.
+        let parsed = SignedTransaction::parse(entry).map_err(|_| {
+            let damage = Damage::of_table(&crate::tables::ENTRIES, "the entry does not parse");
+            StoreError::damaged(damage.at(self.log, position))
+        })?;
+        Ok((parsed.header().clone(), parsed.leaf()))
+    }
+
+    /// Gives the payload of the entry at `position` its effect.
+    fn take(&mut self, position: u64, said: &Said, late: bool) -> Result<(), StoreError> {
+        let limited = said.header.audience == Audience::Limited;
+        let payload = match &said.payload {
+            Ok(payload) => payload,
+            Err(reason) => return self.put_void(position, limited, *reason),
+        };
+        if let Payload::Registered(registered) = payload
+            && blob_in(self.blobs, &registered.detail_commitment)?.is_none()
+        {
+            self.want(position, BlobKind::Detail, &registered.detail_commitment)?;
+        }
+        let record = match payload {
+            Payload::Registered(it) => &it.record,
+            Payload::Withdrawn(it) => &it.record,
+            Payload::Unknown { kind } => return self.put_unknown(position, limited, *kind),
+        };
+        if record.member != self.cursor.member {
+            return self.put_void(position, limited, VoidReason::OtherMembersRecord);
+        }
+        if late {
+            // Not void so far: judging it again is what finds that out.
+            self.put_event(&record.id, position, &Event { leaf: said.leaf, effective: true })?;
+            return self.judge_again(&record.id);
+        }
+        let before = record_in(self.write, &self.log, &record.id)?;
+        let judged = self.judge(said, before.as_ref());
+        self.settle(&record.id, position, said, judged.as_ref().map(drop))?;
+        match judged {
+            Ok(after) => self.replace(&record.id, before.as_ref(), Some(&after)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The record after this entry.
+    fn judge(&self, said: &Said, before: Option<&RecordRow>) -> Judged {
+        let audience = |limited| if limited { Audience::Limited } else { Audience::Federation };
+        let state = before.map(|row| RecordState {
+            versions: row.version,
+            audience: audience(row.limited),
+            withdrawn: row.withdrawn != 0,
+        });
+        let payload = said.payload.as_ref().map_err(|reason| *reason)?;
+        let effect = judge(&self.cursor.member, &said.header, Some(payload), state.as_ref());
+        match (effect, payload, before) {
+            (Effect::Registered, Payload::Registered(it), _) => Ok(RecordRow {
+                version: it.version,
+                limited: said.header.audience == Audience::Limited,
+                lifecycle: it.lifecycle,
+                withdrawn: 0,
+                position: said.header.position,
+                leaf: said.leaf,
+                recorded_hour: said.header.recorded_hour,
+                payload: said.header.payload_commitment,
+                detail: it.detail_commitment,
+                subjects: it.subjects.clone(),
+            }),
+            (Effect::Withdrawn, Payload::Withdrawn(it), Some(row)) => {
+                Ok(RecordRow { withdrawn: it.reason, ..row.clone() })
+            }
+            (Effect::Void(reason), ..) => Err(reason),
+            // The payload is here, known, and about a record: nothing else can come of it.
+            _ => Err(VoidReason::NotRegistered),
+        }
+    }
+
+    /// Writes what was found about one event: that it counts, with what it supersedes, or why it is void.
+    fn settle(
+        &mut self,
+        id: &[u8; 16],
+        position: u64,
+        said: &Said,
+        found: Result<(), &VoidReason>,
+    ) -> Result<(), StoreError> {
+        let limited = said.header.audience == Audience::Limited;
+        self.put_event(id, position, &Event { leaf: said.leaf, effective: found.is_ok() })?;
+        if let Err(reason) = found {
+            return self.put_void(position, limited, *reason);
+        }
+        if let Ok(Payload::Registered(it)) = &said.payload
+            && let Some(replaced) = &it.replaces
+        {
+            let key = replaced_key(&replaced.record, &self.log, position);
+            let row = ReplacedRow { limited, version: replaced.version, by: *id };
+            self.write.put_sealed(&REPLACED, &key, &row.to_body())?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what `settle` wrote.
+    fn unsettle(&mut self, position: u64, said: &Said, event: &Event) -> Result<(), StoreError> {
+        if !event.effective {
+            self.cursor.void = self.cursor.void.saturating_sub(1);
+            self.write.remove(&VOIDS, &entry_key(&self.log, position))?;
+        }
+        if let Ok(Payload::Registered(it)) = &said.payload
+            && let Some(replaced) = &it.replaces
+        {
+            let key = replaced_key(&replaced.record, &self.log, position);
+            self.write.remove(&REPLACED, &key)?;
+        }
+        Ok(())
+    }
+
+    /// Judges a record from its first entry, as if every blob that is here had come in time.
+    fn judge_again(&mut self, id: &[u8; 16]) -> Result<(), StoreError> {
+        let mut events = Vec::new();
+        let prefix = record_key(&self.log, id);
+        let range = &prefix[..]..&prefix_end(&prefix)[..];
+        walk(&self.write.table(&EVENTS)?, &EVENTS, range, |key, value| {
+            let event = Event::from_body(opened(&EVENTS, key, value)?).ok();
+            let event = position_at(key, 24).zip(event);
+            events.push(event.ok_or_else(|| misfit(&EVENTS, RowProblem::Fields))?);
+            Ok(true)
+        })?;
+        let before = record_in(self.write, &self.log, id)?;
+        self.replace(id, before.as_ref(), None)?;
+        let mut now: Option<RecordRow> = None;
+        for (position, event) in events {
+            let said = self.said(position)?;
+            self.unsettle(position, &said, &event)?;
+            let judged = self.judge(&said, now.as_ref());
+            self.settle(id, position, &said, judged.as_ref().map(drop))?;
+            now = judged.ok().or(now);
+        }
+        self.replace(id, None, now.as_ref())
+    }
+
+    /// The entry at `position` with its payload, which is here: an event says so.
+    fn said(&self, position: u64) -> Result<Said, StoreError> {
+        let gone = || misfit(&EVENTS, RowProblem::Fields);
+        let entry = entry_in(self.ledger, &self.log, position)?.ok_or_else(gone)?;
+        let (header, leaf) = self.header(position, &entry)?;
+        let blob = blob_in(self.blobs, &header.payload_commitment)?.ok_or_else(gone)?;
+        Ok(Said { payload: Payload::read(&header, blob), header, leaf })
+    }
+
+    /// Puts the rows that follow from `after` in place of those that follow from `before`.
+    fn replace(
+        &self,
+        id: &[u8; 16],
+        before: Option<&RecordRow>,
+        after: Option<&RecordRow>,
+    ) -> Result<(), StoreError> {
+        if let Some(row) = before {
+            for tag in &row.subjects {
+                self.write.remove(&TAGS, &tag_key(tag, &self.log, row.position))?;
+            }
+            self.write.remove(&NEWEST, &entry_key(&self.log, row.position))?;
+            self.write.remove(&RECORDS, &record_key(&self.log, id))?;
+        }
+        if let Some(row) = after {
+            for tag in &row.subjects {
+                let body = Writer::new().u8(u8::from(row.limited)).fixed(id).done();
+                self.write.put_sealed(&TAGS, &tag_key(tag, &self.log, row.position), &body)?;
+            }
+            self.write.put_sealed(&NEWEST, &entry_key(&self.log, row.position), id)?;
+            self.write.put_sealed(&RECORDS, &record_key(&self.log, id), &row.to_body())?;
+        }
+        Ok(())
+    }
+
+    fn put_event(&self, id: &[u8; 16], position: u64, event: &Event) -> Result<(), StoreError> {
+        self.write.put_sealed(&EVENTS, &event_key(&self.log, id, position), &event.to_body())
+    }
+
+    fn put_void(
+        &mut self,
+        position: u64,
+        limited: bool,
+        reason: VoidReason,
+    ) -> Result<(), StoreError> {
+        self.cursor.void += 1;
+        let body = [u8::from(limited), reason.number()];
+        self.write.put_sealed(&VOIDS, &entry_key(&self.log, position), &body)
+    }
+
+    fn put_unknown(&mut self, position: u64, limited: bool, kind: u32) -> Result<(), StoreError> {
+        self.cursor.unknown += 1;
+        let body = Writer::new().u8(u8::from(limited)).u32(kind).done();
+        self.write.put_sealed(&UNKNOWNS, &entry_key(&self.log, position), &body)
+    }
+
+    fn want(&mut self, position: u64, kind: BlobKind, it: &Commitment) -> Result<(), StoreError> {
+        let key = wanted_key(&self.log, position, kind);
+        self.write.put_sealed(&WANTED, &key, it.as_bytes())?;
+        self.write.put_sealed(&WANTED_BY, &wanted_by_key(it, &key), &[])?;
+        self.cursor.missing += 1;
+        Ok(())
+    }
+
+    fn unwant(&mut self, position: u64, kind: BlobKind, it: &Commitment) -> Result<(), StoreError> {
+        let key = wanted_key(&self.log, position, kind);
+        self.write.remove(&WANTED_BY, &wanted_by_key(it, &key))?;
+        if self.write.remove(&WANTED, &key)? {
+            self.cursor.missing = self.cursor.missing.saturating_sub(1);
+        }
+        Ok(())
+    }
+}

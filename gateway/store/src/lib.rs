@@ -1,0 +1,38 @@
+//! Sundbro's redb files: ledger, payloads, index and audit, and the signing gate beside them.
+//!
+//! Everything here is blocking; a caller with an async runtime gives each file's writes a thread of their own. A
+//! [`Store`] is shared by reference: reads run beside each other and beside the one write of each file.
+//!
+//! What is in which table stands in [`tables`]. Data flows one way: blobs, then entries with their checkpoint, then the
+//! signing gate, then the wire; the index is derived from what is durable and can be deleted.
+
+pub mod audit;
+mod blobs;
+mod charters;
+mod database;
+mod error;
+mod export;
+pub mod gate;
+mod hashes;
+pub mod index;
+mod locators;
+mod logs;
+mod overlay;
+mod own;
+mod row;
+mod serve;
+pub mod stop;
+mod store;
+pub mod tables;
+pub mod verify;
+
+pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};
+pub use error::{
+    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, ServeError,
+    StoreError, VerifyError,
+};
+pub use hashes::StoredNodes;
+pub use locators::{Locator, LocatorChange, Quarantined};
+pub use logs::{CheckpointRow, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
+pub use store::{Identity, OpenOptions, Store};

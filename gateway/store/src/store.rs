@@ -1,0 +1,312 @@
+//! The store: its four files and its gate, opened together.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use sundbro_ledger::ids::{FederationId, LogId, RootHash};
+use sundbro_ledger::log::LogHead;
+use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
+
+use crate::database::{Db, META_IDENTITY, ReadView, misfit};
+use crate::error::{OpenError, StoreError};
+use crate::gate::{ReadGateError, SigningGate, SigningStop};
+use crate::hashes::StoredNodes;
+use crate::index::Late;
+use crate::logs::{CheckpointKind, CheckpointRow, checkpoint_in, head_in, log_key};
+use crate::row::{Reader, RowProblem, Writer};
+use crate::tables::{HASHES, LEDGER_META, StoreFile};
+
+/// To whom a store belongs; written when it is created, compared ever after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The federation.
+    pub federation_id: FederationId,
+    /// Our own log.
+    pub own_log: LogId,
+}
+
+/// How a store is opened for writing.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// To whom it belongs.
+    pub identity: Identity,
+    /// Where the signing gate lies. `None`: in the store's folder.
+    pub gate: Option<PathBuf>,
+    /// redb's cache for each of the four files, in bytes. 16 MiB is enough for a gateway.
+    pub cache_bytes: usize,
+    /// Writes a missing or damaged signing gate anew from the database. For an operator who has made sure that no other
+    /// member knows a longer log of ours.
+    pub recreate_gate: bool,
+}
+
+/// The files of one gateway.
+pub struct Store {
+    dir: PathBuf,
+    identity: Identity,
+    pub(crate) ledger: Db,
+    pub(crate) payloads: Db,
+    pub(crate) index: Db,
+    pub(crate) audit: Db,
+    own: Mutex<OwnLog>,
+    sendable: RwLock<Option<Sendable>>,
+    pub(crate) late: Late,
+}
+
+/// What signing needs to know; held for the whole of an append.
+pub(crate) struct OwnLog {
+    pub(crate) gate_path: PathBuf,
+    pub(crate) gate: SigningGate,
+    pub(crate) stop: Option<SigningStop>,
+}
+
+/// How much of our own log may leave the house: what the signing gate has passed.
+///
+/// A reader could otherwise send a checkpoint that is durable in the ledger while its gate is still being written.
+#[derive(Clone)]
+pub(crate) struct Sendable {
+    pub(crate) size: u64,
+    pub(crate) root: RootHash,
+    pub(crate) checkpoint: Option<CheckpointRow>,
+}
+
+impl Identity {
+    pub(crate) fn read(view: &ReadView) -> Result<Option<Self>, StoreError> {
+        let Some(body) = view.get_sealed(&LEDGER_META, META_IDENTITY)? else { return Ok(None) };
+        let read = |body| -> Result<Self, RowProblem> {
+            let mut fields = Reader::new(body);
+            let federation_id = FederationId::new(fields.array()?);
+            let own_log = LogId::new(fields.array()?);
+            fields.end().map(|()| Self { federation_id, own_log })
+        };
+        read(&body).map(Some).map_err(|problem| misfit(&LEDGER_META, problem))
+    }
+}
+
+impl Store {
+    /// Opens or creates the store in `dir`, and raises the incarnation, durably.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be used; each error says what to do. A gate that stops signing is no error:
+    /// [`Store::signing_stop`] tells.
+    pub fn open(dir: &Path, options: OpenOptions) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io {
+            path: dir.to_owned(),
+            cure: "the gateway's user must be able to create it",
+            source,
+        })?;
+        let open = |file| Db::open(dir, file, options.cache_bytes);
+        let ledger = open(StoreFile::Ledger)?;
+        bind(&ledger, dir, &options.identity)?;
+        let payloads = open(StoreFile::Payloads)?;
+        let index = open(StoreFile::Index)?;
+        let audit = open(StoreFile::Audit)?;
+        let gate_path = options.gate.unwrap_or_else(|| dir.join(StoreFile::Gate.name()));
+        let own_log = options.identity.own_log;
+        let (own, sendable) = pass_gate(&ledger, own_log, gate_path, options.recreate_gate)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            identity: options.identity,
+            ledger,
+            payloads,
+            index,
+            audit,
+            own: Mutex::new(own),
+            sendable: RwLock::new(Some(sendable)),
+            late: Late::new(),
+        })
+    }
+
+    /// Opens the store in `dir` to read, beside a running gateway or after one, crashed or not.
+    ///
+    /// Nothing changes on disk: what a crash left to repair is repaired in memory. The files stay locked against a
+    /// gateway's start until the store is dropped, unless one is running already.
+    ///
+    /// # Errors
+    /// Fails when a file is missing, damaged or newer than this software.
+    pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
+        let open = |file| Db::open_offline(dir, file).map(|(db, _)| db);
+        let ledger = open(StoreFile::Ledger)?;
+        let identity = Identity::read(&ledger.read()?)?.ok_or_else(|| OpenError::Damaged {
+            path: dir.join(StoreFile::Ledger.name()),
+            problem: "it does not say to whom it belongs".to_owned(),
+        })?;
+        let gate_path = dir.join(StoreFile::Gate.name());
+        let log = identity.own_log;
+        let gate = SigningGate::read(&gate_path).ok().flatten();
+        let gate = gate.unwrap_or(SigningGate { log, size: 0, root: EMPTY_ROOT, incarnation: 0 });
+        let payloads = open(StoreFile::Payloads)?;
+        let index = open(StoreFile::Index)?;
+        let audit = open(StoreFile::Audit)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            identity,
+            ledger,
+            payloads,
+            index,
+            audit,
+            own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
+            sendable: RwLock::new(None),
+            late: Late::new(),
+        })
+    }
+
+    /// The store's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// To whom it belongs.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// How often the gateway was started, this start included.
+    pub fn incarnation(&self) -> u32 {
+        self.own().gate.incarnation
+    }
+
+    /// Why nothing is signed. `None`: signing goes on.
+    pub fn signing_stop(&self) -> Option<SigningStop> {
+        self.own().stop.clone()
+    }
+
+    /// Stops signing until the next start: another member knows a longer or different log of ours.
+    pub fn stop_signing(&self, stop: SigningStop) {
+        self.own().stop = Some(stop);
+    }
+
+    /// Root of our own log at a smaller size: to compare with what another member knows. `None`: it is not that long.
+    pub fn own_root_at(&self, size: u64) -> Result<Option<RootHash>, StoreError> {
+        let view = self.ledger.read()?;
+        let log = &self.identity.own_log;
+        if size > head_in(&view, log)?.size() {
+            return Ok(None);
+        }
+        root_at(&view, log, size).map(Some)
+    }
+
+    /// A thread that panicked while it held this left the gate as it was; the ledger tells how far we came.
+    pub(crate) fn own(&self) -> MutexGuard<'_, OwnLog> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As `own`, for an append: after a panic in one, only a restart puts gate and ledger side by side again.
+    pub(crate) fn own_for_append(&self) -> Result<MutexGuard<'_, OwnLog>, StoreError> {
+        self.own.lock().map_err(|_| StoreError::Poisoned)
+    }
+
+    /// How much of a log may be shown to others. `None`: all that is here.
+    pub(crate) fn sendable(&self, log: &LogId) -> Option<Sendable> {
+        if *log != self.identity.own_log {
+            return None;
+        }
+        self.sendable.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_sendable(&self, sendable: Sendable) {
+        *self.sendable.write().unwrap_or_else(PoisonError::into_inner) = Some(sendable);
+    }
+}
+
+fn root_at(view: &ReadView, log: &LogId, size: u64) -> Result<RootHash, StoreError> {
+    let nodes = StoredNodes::new(view, &HASHES, &log_key(log))?;
+    range_hash(&nodes, 0, size).map(RootHash::from)
+}
+
+/// Writes the identity into a new ledger, compares it with an old one.
+fn bind(ledger: &Db, dir: &Path, expected: &Identity) -> Result<(), OpenError> {
+    let path = dir.join(StoreFile::Ledger.name());
+    match Identity::read(&ledger.read()?)? {
+        Some(found) if found == *expected => Ok(()),
+        Some(found) => Err(OpenError::OtherIdentity {
+            path,
+            found: format!("federation {}, log {}", found.federation_id, found.own_log),
+            expected: format!("federation {}, log {}", expected.federation_id, expected.own_log),
+        }),
+        None => {
+            let write = ledger.write()?;
+            let body = Writer::new()
+                .fixed(expected.federation_id.as_bytes())
+                .fixed(expected.own_log.as_bytes());
+            write.put_sealed(&LEDGER_META, META_IDENTITY, &body.done())?;
+            write.commit()?;
+            Ok(())
+        }
+    }
+}
+
+/// Compares the gate with the ledger, and raises the incarnation.
+fn pass_gate(
+    ledger: &Db,
+    log: LogId,
+    gate_path: PathBuf,
+    recreate: bool,
+) -> Result<(OwnLog, Sendable), OpenError> {
+    let view = ledger.read()?;
+    let head = head_in(&view, &log)?;
+    let checkpoint = checkpoint_in(&view, &log, CheckpointKind::Committed)?;
+    let sendable = Sendable { size: head.size(), root: head.root(), checkpoint };
+    let here =
+        SigningGate { log, size: head.size(), root: head.root(), incarnation: head.incarnation() };
+    let read = match SigningGate::read(&gate_path) {
+        Err(ReadGateError::Io(source)) => {
+            return Err(OpenError::Io {
+                path: gate_path,
+                cure: "the gateway's user must be able to read it",
+                source,
+            });
+        }
+        Err(ReadGateError::Damaged) if !recreate => {
+            Err(SigningStop::GateDamaged(gate_path.clone()))
+        }
+        Ok(None) if !recreate && head.size() > 0 => {
+            Err(SigningStop::GateMissing(gate_path.clone()))
+        }
+        Ok(None) | Err(ReadGateError::Damaged) => Ok(here),
+        Ok(Some(gate)) => Ok(gate),
+    };
+    drop(view);
+    let (gate, stop) = match read {
+        // Not written: a gate that is put back must not find another one in its place.
+        Err(stop) => {
+            let incarnation = here.incarnation.saturating_add(1);
+            let own =
+                OwnLog { gate_path, gate: SigningGate { incarnation, ..here }, stop: Some(stop) };
+            return Ok((own, sendable));
+        }
+        Ok(gate) if gate.log != log => {
+            let stop = SigningStop::GateOfOtherLog(gate_path.clone());
+            return Ok((OwnLog { gate_path, gate, stop: Some(stop) }, sendable));
+        }
+        Ok(gate) => (gate, compare(ledger, &head, &gate)?),
+    };
+    // A stopped log keeps the gate that stopped it, with the new incarnation.
+    let kept = if stop.is_some() { gate } else { here };
+    let incarnation = gate.incarnation.max(head.incarnation()).saturating_add(1);
+    let gate = SigningGate { incarnation, ..kept };
+    // From here the incarnation is durable, so no start after this one can use it again.
+    gate.write(&gate_path).map_err(|source| OpenError::Io {
+        path: gate_path.clone(),
+        cure: "the gateway's user must be able to write it and its folder",
+        source,
+    })?;
+    Ok((OwnLog { gate_path, gate, stop }, sendable))
+}
+
+/// Gate ≤ ledger with the same root at the gate's size is normal; everything else stops signing.
+fn compare(
+    ledger: &Db,
+    head: &LogHead,
+    gate: &SigningGate,
+) -> Result<Option<SigningStop>, StoreError> {
+    let known_by = "the signing gate".to_owned();
+    if gate.size > head.size() {
+        return Ok(Some(SigningStop::OwnLogBehind {
+            held: head.size(),
+            known: gate.size,
+            known_by,
+        }));
+    }
+    let root = root_at(&ledger.read()?, &gate.log, gate.size)?;
+    Ok((root != gate.root).then_some(SigningStop::OwnLogDiverges { size: gate.size, known_by }))
+}
