@@ -1,0 +1,249 @@
+//! Reads one file: opens it without following links, brings out its metadata, and makes sure that it held still.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::metadata::Metadata;
+use super::settings::DocumentsSettings;
+use super::walk::{self, Candidate};
+use super::{cda, fhir, sidecar};
+use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle};
+use crate::reason::{QuarantineReason, Refusal};
+
+/// Size of the pieces in which content is hashed.
+const PIECE_BYTES: usize = 256 * 1024;
+/// How far into a file that is too large to be parsed its format is looked for.
+const SNIFF_BYTES: u64 = 4096;
+
+/// Reads a file that has come to rest.
+///
+/// # Errors
+/// Fails with the reason for which it cannot be registered.
+pub(crate) fn read(
+    root: &Path,
+    candidate: &Candidate,
+    settings: &DocumentsSettings,
+) -> Result<FoundDocument, Refusal> {
+    let (mut file, looks) =
+        open(root, &candidate.path).map_err(|_| QuarantineReason::Unreadable)?;
+    let expected = Fingerprint { companion: 0, ..candidate.fingerprint };
+    if looks != expected {
+        return Err(QuarantineReason::ChangedWhileRead.into());
+    }
+    if looks.size_bytes == 0 {
+        return Err(QuarantineReason::Empty.into());
+    }
+    let (metadata, content_sha256) = match &candidate.sidecar {
+        Some(path) => {
+            let described = described(root, path, settings)?;
+            (described, hash(&mut file, looks.size_bytes)?)
+        }
+        None => parsed(&mut file, looks.size_bytes, settings)?,
+    };
+    let now = file.metadata().map(|now| walk::fingerprint(&now, 0));
+    let companion_now = match &candidate.sidecar {
+        Some(path) => fs::symlink_metadata(path).map_or(0, |now| walk::companion(&now)),
+        None => 0,
+    };
+    if now.ok() != Some(expected) || companion_now != candidate.fingerprint.companion {
+        return Err(QuarantineReason::ChangedWhileRead.into());
+    }
+    judge(candidate, metadata, content_sha256, settings)
+}
+
+/// Opens a plain file below a canonical root, on a path without links, and says what it looks like.
+///
+/// # Errors
+/// Fails if it is not there, is no plain file, is behind a link, or cannot be opened.
+pub(crate) fn open(root: &Path, path: &Path) -> io::Result<(File, Fingerprint)> {
+    // A link put in place of a folder after the walk would make the canonical path another one.
+    let canonical = path.canonicalize()?;
+    if canonical != path || !canonical.starts_with(root) {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    }
+    let before = fs::symlink_metadata(path)?;
+    if !before.is_file() {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    }
+    let file = File::open(path)?;
+    let opened = walk::fingerprint(&file.metadata()?, 0);
+    // And one put in place of the file since then leads to another inode.
+    if opened.inode != walk::fingerprint(&before, 0).inode {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    }
+    Ok((file, opened))
+}
+
+/// Metadata and digest of a file that describes itself.
+fn parsed(
+    file: &mut File,
+    size_bytes: u64,
+    settings: &DocumentsSettings,
+) -> Result<(Metadata, [u8; 32]), Refusal> {
+    if size_bytes > settings.parse_limit_bytes {
+        let start = bounded(file, SNIFF_BYTES)?;
+        return Err(match sniff(&start) {
+            Format::Other => QuarantineReason::NoSidecar.into(),
+            _ => {
+                let limit = format!("limit {} bytes", settings.parse_limit_bytes);
+                Refusal::with(QuarantineReason::TooLarge, limit)
+            }
+        });
+    }
+    let content = bounded(file, size_bytes)?;
+    let format = sniff(&content);
+    let reader = match format {
+        Format::Json => fhir::read,
+        Format::Xml => cda::read,
+        Format::Utf16 => return Err(QuarantineReason::EncodingNotUtf8.into()),
+        Format::Other => return Err(QuarantineReason::NoSidecar.into()),
+    };
+    let metadata = reader(text(&content)?, &settings.time_zone)?;
+    Ok((metadata, Sha256::digest(&content).into()))
+}
+
+/// Metadata of a file that a sidecar describes.
+fn described(root: &Path, path: &Path, settings: &DocumentsSettings) -> Result<Metadata, Refusal> {
+    let unusable = |what| Refusal::with(QuarantineReason::BadSidecar, what);
+    let (mut file, looks) = match open(root, path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(unusable("it is no plain file"));
+        }
+        Err(_) => return Err(QuarantineReason::Unreadable.into()),
+    };
+    if looks.size_bytes > sidecar::MAX_BYTES {
+        return Err(unusable("it is larger than 64 KiB"));
+    }
+    let content = bounded(&mut file, looks.size_bytes)?;
+    let text = text(&content).map_err(|_| unusable("it is not UTF-8"))?;
+    sidecar::read(text, &settings.time_zone)
+}
+
+/// At most that many bytes. The buffer is wiped when dropped.
+fn bounded(file: &mut File, most: u64) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    // Reserved at once: a buffer that grows would leave copies behind that nothing wipes.
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(0)));
+    file.take(most).read_to_end(&mut content).map_err(|_| QuarantineReason::Unreadable)?;
+    Ok(content)
+}
+
+fn text(content: &[u8]) -> Result<&str, Refusal> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    core::str::from_utf8(content).map_err(|_| QuarantineReason::EncodingNotUtf8.into())
+}
+
+/// SHA-256 of a file of any size, which must have the size that was seen.
+fn hash(file: &mut File, size_bytes: u64) -> Result<[u8; 32], Refusal> {
+    let mut hasher = Sha256::new();
+    let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
+    let mut total = 0_u64;
+    loop {
+        let count = match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Err(QuarantineReason::Unreadable.into()),
+        };
+        hasher.update(&piece[..count]);
+        total += count as u64;
+        if total > size_bytes {
+            break;
+        }
+    }
+    if total == size_bytes {
+        Ok(hasher.finalize().into())
+    } else {
+        Err(QuarantineReason::ChangedWhileRead.into())
+    }
+}
+
+/// What a file looks like by its first character.
+#[derive(Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Xml,
+    Utf16,
+    Other,
+}
+
+/// By content and not by name: exports often have no useful ending.
+fn sniff(content: &[u8]) -> Format {
+    match content {
+        [0xff, 0xfe, b'<' | b'{', 0, ..] | [0xfe, 0xff, 0, b'<' | b'{', ..] => {
+            return Format::Utf16;
+        }
+        _ => {}
+    }
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    match content.iter().find(|byte| !b" \t\r\n".contains(byte)) {
+        Some(b'{') => Format::Json,
+        Some(b'<') => Format::Xml,
+        _ => Format::Other,
+    }
+}
+
+/// Applies the source's settings to what a file says.
+fn judge(
+    candidate: &Candidate,
+    mut metadata: Metadata,
+    content_sha256: [u8; 32],
+    settings: &DocumentsSettings,
+) -> Result<FoundDocument, Refusal> {
+    let confidentiality = metadata.judge_confidentiality()?;
+    let today = today(settings);
+    let subjects =
+        metadata.judge_subjects(&settings.identifier_systems, settings.profile, today)?;
+    if metadata.document_id.is_none() {
+        metadata.warn(FoundWarning::NoDocumentId);
+    }
+    if metadata.lifecycle.is_none() {
+        metadata.warn(FoundWarning::NoStatus);
+    }
+    Ok(FoundDocument {
+        source_key: candidate.key.clone(),
+        fingerprint: candidate.fingerprint,
+        document_id: metadata.document_id,
+        subjects,
+        class: metadata.class,
+        media_type: metadata.media_type,
+        content_sha256,
+        content_size_bytes: candidate.fingerprint.size_bytes,
+        period: metadata.period,
+        author_unit: metadata.author_unit,
+        facility: metadata.facility,
+        practice_setting: metadata.practice_setting,
+        confidentiality,
+        language: metadata.language,
+        custodian: metadata.custodian,
+        lifecycle: metadata.lifecycle.unwrap_or(Lifecycle::Preliminary),
+        warnings: metadata.warnings,
+    })
+}
+
+fn today(settings: &DocumentsSettings) -> Date {
+    let now = Timestamp::try_from(settings.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH);
+    now.to_zoned(settings.time_zone.clone()).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_formats_by_their_first_character() {
+        assert_eq!(sniff(b" \r\n\t{"), Format::Json);
+        assert_eq!(sniff(b"\xef\xbb\xbf<?xml"), Format::Xml);
+        assert_eq!(sniff(b"\xff\xfe<\0?\0"), Format::Utf16);
+        assert_eq!(sniff(b"\xfe\xff\0{"), Format::Utf16);
+        for other in [&b""[..], b"%PDF", b"[1]", b"   ", b"\xff\xd8"] {
+            assert_eq!(sniff(other), Format::Other);
+        }
+    }
+}
