@@ -1,0 +1,37 @@
+//! `sundbro config check`: says everything that is wrong with a configuration, and starts nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, Output};
+
+/// `sundbro config`.
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check the file, and that the files it names are there and no secret is readable by everybody.
+    Check {
+        /// The configuration.
+        #[arg(default_value = "gateway.toml", env = "SUNDBRO_CONFIG")]
+        file: PathBuf,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        let Action::Check { file } = self.action;
+        let config = crate::config::Config::load(&file)?;
+        let text = format!("{} is valid: {}", config.file.display(), config.member);
+        let json = serde_json::json!({
+            "file": config.file, "member": config.member.as_str(), "valid": true,
+        });
+        output.print(&text, &json);
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line: one file for each command, one way to report an error.
+
+mod certs;
+mod charter;
+mod config;
+pub mod connect;
+mod demo;
+mod exit;
+mod files;
+mod index;
+mod init;
+mod log;
+mod member;
+mod operate;
+mod record;
+mod run;
+mod verify;
+
+use std::error::Error;
+
+use clap::{Parser, Subcommand};
+pub use exit::Exit;
+pub(crate) use init::open_options;
+
+use crate::config::ConfigError;
+use crate::status::chain;
+
+/// A federation gateway for health records: every organisation keeps its own.
+#[derive(Debug, Parser)]
+#[command(name = "sundbro", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set a new gateway up in a federation whose id you know.
+    Init(init::Init),
+    /// Run the gateway.
+    Run(run::Run),
+    /// Run a federation of five on this machine, and its story.
+    Demo(demo::Demo),
+    /// Make a newcomer's keys and card.
+    Member(member::Member),
+    /// Found a federation; propose, sign, show, verify and publish its charter.
+    Charter(charter::Charter),
+    /// Find out who holds what about a person, and fetch records.
+    Record(record::Record),
+    /// List, show and export logs.
+    Log(log::Log),
+    /// Check data folders and receipts, without trusting any gateway.
+    Verify(verify::Verify),
+    /// Derive the index anew.
+    Index(index::Index),
+    /// Show how a running gateway does.
+    Status(operate::Status),
+    /// See what could not be registered.
+    Quarantine(operate::Quarantine),
+    /// See own records that no source derives any more.
+    Orphans(operate::Orphans),
+    /// See who asked for what.
+    Audit(operate::Audit),
+    /// Make certificates for development.
+    Certs(certs::Certs),
+    /// Look at a configuration without starting anything.
+    Config(config::Config),
+}
+
+/// How a command ends when it does not end well.
+#[derive(Debug)]
+pub struct CliError {
+    /// The exit code.
+    pub exit: Exit,
+    /// The constant that programs match, where there is one.
+    pub reason: Option<&'static str>,
+    /// What happened, and what to do.
+    pub error: Box<dyn Error + Send + Sync>,
+}
+
+impl CliError {
+    /// An error with its exit code.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, reason: None, error: error.into() }
+    }
+
+    /// With a reason for programs.
+    #[must_use]
+    pub fn reason(mut self, reason: crate::reason::Reason) -> Self {
+        self.reason = Some(reason.code);
+        self
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+/// Where results go: text for people, or one JSON value for programs.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result in the form that was asked for.
+    pub fn print(self, text: &str, json: &serde_json::Value) {
+        if self.json {
+            println!("{json}");
+        } else {
+            println!("{text}");
+        }
+    }
+
+    /// Whether programs read what is printed.
+    pub fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints an error with its causes to standard error.
+    fn fail(self, error: &CliError) {
+        if self.json {
+            let text = chain(error.error.as_ref());
+            let json = serde_json::json!({
+                "error": text, "reason": error.reason, "exit_code": error.exit as u8,
+            });
+            eprintln!("{json}");
+            return;
+        }
+        eprintln!("error: {}", error.error);
+        let mut source = error.error.source();
+        while let Some(cause) = source {
+            eprintln!("  because: {cause}");
+            source = cause.source();
+        }
+    }
+}
+
+/// Runs one command line to its end.
+pub fn run(cli: Cli) -> Exit {
+    let output = Output { json: cli.json };
+    let result = match cli.command {
+        Command::Init(command) => command.run(output),
+        Command::Run(command) => command.run(output),
+        Command::Demo(command) => command.run(output),
+        Command::Member(command) => command.run(output),
+        Command::Charter(command) => command.run(output),
+        Command::Record(command) => command.run(output),
+        Command::Log(command) => command.run(output),
+        Command::Verify(command) => command.run(output),
+        Command::Index(command) => command.run(output),
+        Command::Status(command) => command.run(output),
+        Command::Quarantine(command) => command.run(output),
+        Command::Orphans(command) => command.run(output),
+        Command::Audit(command) => command.run(output),
+        Command::Certs(command) => command.run(output),
+        Command::Config(command) => command.run(output),
+    };
+    match result {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output.fail(&error);
+            error.exit
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `sundbro status`, `quarantine`, `orphans` and `audit`: what an operator sees of a running gateway.
+
+use clap::{Args, Subcommand};
+use sundbro_proto::admin::v1 as api;
+use sundbro_proto::admin::v1::admin_service_client::AdminServiceClient;
+use sundbro_proto::gateway::v1::audit_service_client::AuditServiceClient;
+use sundbro_proto::gateway::v1::{AuditEntry, ListAuditEntriesRequest};
+
+use super::connect::{ClientArgs, block_on, call_failed};
+use super::record::{coverage_json, coverage_lines};
+use super::{CliError, Output};
+
+/// `sundbro status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Status {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        block_on(status(self.client, output))
+    }
+}
+
+async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
+    let mut client = AdminServiceClient::new(client.channel()?);
+    let answer = client.get_status(api::GetStatusRequest {}).await;
+    let status = answer.map_err(|status| call_failed(&status))?.into_inner();
+    let coverage = status.coverage.clone().unwrap_or_default();
+    let signing = match status.signing_stopped_reason.as_str() {
+        "" => "signing: yes".to_owned(),
+        reason => format!("signing: stopped ({reason}): {}", status.signing_stopped_cure),
+    };
+    let mut text = format!(
+        "member       {}\nfederation   {}\ncharter      version {}\nsoftware     {}, started {} times\n{signing}\n{}",
+        status.member,
+        hex::encode(&status.federation_id),
+        coverage.charter_version,
+        status.software,
+        status.incarnation,
+        coverage_lines(&coverage),
+    );
+    for adapter in &status.adapters {
+        let health = if adapter.healthy { "reads" } else { adapter.cause.as_str() };
+        let scan = if adapter.scanned { "" } else { ", first scan not finished" };
+        text.push_str(&format!(
+            "adapter {}: {} records, {} in quarantine, {health}{scan}\n",
+            adapter.name, adapter.records, adapter.quarantined
+        ));
+    }
+    let json = serde_json::json!({
+        "member": status.member,
+        "federation_id": hex::encode(&status.federation_id),
+        "software": status.software,
+        "incarnation": status.incarnation,
+        "signing_stopped_reason": status.signing_stopped_reason,
+        "signing_stopped_cure": status.signing_stopped_cure,
+        "coverage": coverage_json(&coverage),
+        "adapters": status.adapters.iter().map(|adapter| serde_json::json!({
+            "name": adapter.name, "healthy": adapter.healthy, "cause": adapter.cause,
+            "records": adapter.records, "quarantined": adapter.quarantined,
+            "scanned": adapter.scanned,
+        })).collect::<Vec<_>>(),
+    });
+    output.print(text.trim_end(), &json);
+    Ok(())
+}
+
+/// `sundbro quarantine`.
+#[derive(Debug, Args)]
+pub(super) struct Quarantine {
+    #[command(subcommand)]
+    action: QuarantineAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineAction {
+    /// List source items that could not be registered, each with its reason and what to do.
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+impl Quarantine {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        let QuarantineAction::List { client } = self.action;
+        block_on(quarantine(client, output))
+    }
+}
+
+async fn quarantine(client: ClientArgs, output: Output) -> Result<(), CliError> {
+    let mut client = AdminServiceClient::new(client.channel()?);
+    let mut items = Vec::new();
+    let mut request = api::ListQuarantineRequest::default();
+    loop {
+        let answer = client.list_quarantine(request.clone()).await;
+        let answer = answer.map_err(|status| call_failed(&status))?.into_inner();
+        items.extend(answer.items);
+        if answer.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = answer.next_page_token;
+    }
+    let lines: Vec<String> = items
+        .iter()
+        .map(|item| {
+            format!("{} {}: {}: {}", item.adapter, item.source_key, item.reason, item.message)
+        })
+        .collect();
+    let text =
+        if lines.is_empty() { "nothing is in quarantine".to_owned() } else { lines.join("\n") };
+    let json = serde_json::json!({
+        "items": items.iter().map(|item| serde_json::json!({
+            "adapter": item.adapter, "source_key": item.source_key, "reason": item.reason,
+            "message": item.message,
+        })).collect::<Vec<_>>(),
+    });
+    output.print(&text, &json);
+    Ok(())
+}
+
+/// `sundbro orphans`.
+#[derive(Debug, Args)]
+pub(super) struct Orphans {
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Orphans {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        block_on(orphans(self.client, output))
+    }
+}
+
+async fn orphans(client: ClientArgs, output: Output) -> Result<(), CliError> {
+    let mut client = AdminServiceClient::new(client.channel()?);
+    let mut records = Vec::new();
+    let mut request = api::ListOrphansRequest::default();
+    let finished = loop {
+        let answer = client.list_orphans(request.clone()).await;
+        let answer = answer.map_err(|status| call_failed(&status))?.into_inner();
+        records.extend(answer.records);
+        if answer.next_page_token.is_empty() {
+            break answer.scans_finished;
+        }
+        request.page_token = answer.next_page_token;
+    };
+    let text = match (finished, records.is_empty()) {
+        (false, _) => "the first scans are not finished: ask again later".to_owned(),
+        (true, true) => "every own live record has its source".to_owned(),
+        (true, false) => records.join("\n"),
+    };
+    let json = serde_json::json!({ "records": records, "scans_finished": finished });
+    output.print(&text, &json);
+    Ok(())
+}
+
+/// `sundbro audit`.
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    #[command(subcommand)]
+    action: AuditAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditAction {
+    /// List who asked for what, newest first.
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+        /// Only entries about this record.
+        #[arg(long)]
+        record: Option<String>,
+        /// At most how many.
+        #[arg(long, default_value_t = 50)]
+        max: i32,
+    },
+}
+
+impl Audit {
+    pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        let AuditAction::List { client, record, max } = self.action;
+        block_on(audit(client, record, max, output))
+    }
+}
+
+async fn audit(
+    client: ClientArgs,
+    record: Option<String>,
+    max: i32,
+    output: Output,
+) -> Result<(), CliError> {
+    let mut client = AuditServiceClient::new(client.channel()?);
+    let record = record.map_or(String::new(), |name| match name.strip_prefix("members/") {
+        Some(_) => name,
+        None => format!("members/{name}"),
+    });
+    let request = ListAuditEntriesRequest { record, page_size: max, ..Default::default() };
+    let answer = client.list_audit_entries(request).await.map_err(|status| call_failed(&status))?;
+    let entries = answer.into_inner().entries;
+    let text: Vec<String> = entries.iter().map(audit_line).collect();
+    let json = serde_json::json!({
+        "entries": entries.iter().map(|entry| serde_json::json!({
+            "position": entry.position, "kind": entry.kind, "record": entry.record,
+            "time_unix_seconds": entry.time.as_ref().map(|time| time.seconds),
+            "peer": entry.peer, "user": entry.user, "role": entry.role,
+            "purpose": entry.purpose, "rule": entry.rule, "permitted": entry.permitted,
+            "message_sha256": hex::encode(&entry.message_sha256),
+        })).collect::<Vec<_>>(),
+    });
+    output.print(&text.join("\n"), &json);
+    Ok(())
+}
+
+fn audit_line(entry: &AuditEntry) -> String {
+    let time = entry
+        .time
+        .as_ref()
+        .and_then(|time| jiff::Timestamp::from_second(time.seconds).ok())
+        .map_or_else(|| "-".to_owned(), |time| time.to_string());
+    format!(
+        "{time}  {:<16} {}  {} as {} for {}  {}  {}",
+        entry.kind, entry.peer, entry.user, entry.role, entry.purpose, entry.rule, entry.record
+    )
+}

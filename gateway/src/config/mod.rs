@@ -1,0 +1,259 @@
+//! What the configuration means: typed, complete, checked before anything is opened.
+//!
+//! [`Config::load`] reports all problems at once, with file, key, value and remedy. Secrets are paths, never values.
+//! Nobody joins the federation and no key changes by editing this file: it says who *we* are and where things lie.
+
+mod file;
+mod lists;
+mod meaning;
+mod problem;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sundbro_ledger::ids::{FederationId, MemberName};
+use sundbro_proto::ledger::v1::PurposeOfUse;
+
+pub use file::File;
+pub use problem::{ConfigError, Problem};
+
+/// Largest configuration file in bytes; a larger one is not a configuration.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// One gateway's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Our member name.
+    pub member: MemberName,
+    /// The federation; everything that we verify hangs on it.
+    pub federation_id: FederationId,
+    /// Folder of the databases.
+    pub data_dir: PathBuf,
+    /// The signing gate, best on another disk than `data_dir`.
+    pub gate_file: PathBuf,
+    /// Folder of the signing keys.
+    pub keys_dir: PathBuf,
+    /// Rules of a country for identifiers, in documents and in searches. `None`: values are taken as they are.
+    pub profile: Option<Profile>,
+    /// How old the knowledge about a peer may be in a complete answer.
+    pub coverage_max_age: Duration,
+    /// How long a stopping gateway finishes what it has begun.
+    pub shutdown_grace_period: Duration,
+    /// The listener for other members.
+    pub federation: FederationListener,
+    /// The listener for local systems.
+    pub local: LocalListener,
+    /// Where we dial a member instead of at its endpoint in the charter. Changes where, never whom we trust.
+    pub dial: BTreeMap<MemberName, Endpoint>,
+    /// Folders of documents.
+    pub documents: Vec<DocumentsSource>,
+    /// Who may read what. `None`: nobody is granted anything (deny by default).
+    pub policy_file: Option<PathBuf>,
+    /// Log lines.
+    pub log: LogSettings,
+}
+
+/// A host and a port to dial.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// DNS name or IP address; IPv6 without brackets.
+    pub host: String,
+    /// Port, never 0.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Parses `host:port`, with an IPv6 address in brackets. `None` when it is not that.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().ok()?.to_string(),
+            // Without brackets nobody can tell where an IPv6 address ends.
+            None if host.contains(':') => return None,
+            None => host.to_owned(),
+        };
+        rustls_pki_types::ServerName::try_from(host.as_str()).ok()?;
+        let port = port.parse().ok().filter(|&port| port != 0)?;
+        Some(Self { host, port })
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Files of our side of a TLS connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM chain, our certificate first.
+    pub certificate: PathBuf,
+    /// PKCS#8 PEM, not readable by everybody.
+    pub key: PathBuf,
+    /// Revocation lists of the CAs of the other side, PEM or DER. None: nothing is revoked.
+    pub crls: Vec<PathBuf>,
+}
+
+/// `[federation]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederationListener {
+    /// Where other members reach us.
+    pub listen: SocketAddr,
+    /// Connections at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Certificate that names our member.
+    pub tls: TlsFiles,
+}
+
+/// `[local]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalListener {
+    /// Where local systems reach us.
+    pub listen: SocketAddr,
+    /// Connections at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Certificate for local systems.
+    pub tls: TlsFiles,
+    /// PEM files of the CAs of client certificates. None: no client can prove who it is, only health is served.
+    pub client_cas: Vec<PathBuf>,
+    /// Who may call.
+    pub clients: Vec<ClientRule>,
+}
+
+/// One local client and what it may state about its users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRule {
+    /// Its name in logs and audit.
+    pub name: String,
+    /// Which certificate is this client.
+    pub certificate: CertificateMatch,
+    /// Roles that it may state.
+    pub roles: BTreeSet<String>,
+    /// Units that it may state, (system, value).
+    pub units: BTreeSet<(String, String)>,
+    /// Purposes of use that it may state.
+    pub purposes: BTreeSet<PurposeOfUse>,
+    /// May call `AdminService`.
+    pub operator: bool,
+    /// May read the audit log.
+    pub auditor: bool,
+}
+
+/// How a client's certificate is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateMatch {
+    /// SHA-256 of the DER certificate.
+    Sha256([u8; 32]),
+    /// A DNS name or URI among its subject alternative names; the CA vouches for it.
+    San(String),
+}
+
+/// One `[[adapters.documents]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentsSource {
+    /// Its name; part of every record id that it makes.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Identifier systems that become tags; `*` is every system.
+    pub identifier_systems: Vec<String>,
+    /// Rules of a country. `None`: values are taken as they are.
+    pub profile: Option<Profile>,
+    /// How long a file must rest before it is read.
+    pub settle: Duration,
+    /// Whether an empty folder withdraws everything that was registered from it.
+    pub allow_emptied: bool,
+    /// How often the folder is read through when the file system reports nothing.
+    pub poll_interval: Duration,
+}
+
+/// A named set of national rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Denmark: CPR, X-eCPR and D-eCPR.
+    Dk,
+}
+
+impl Profile {
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dk => "dk",
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Which lines, in the syntax of tracing's `EnvFilter`.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads and checks the file, and that the files it names are there.
+    ///
+    /// # Errors
+    /// With every problem found; nothing was opened.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let refuse = |what: String, remedy: &str| ConfigError {
+            file: file.to_owned(),
+            problems: vec![Problem::new("", what, remedy)],
+        };
+        let remedy = "name an existing file with --config; docs/examples/gateway.toml is a start";
+        let length = std::fs::metadata(file)
+            .map_err(|error| refuse(format!("cannot be read ({error})"), remedy))?
+            .len();
+        if length > MAX_FILE_BYTES {
+            return Err(refuse(format!("is {length} bytes long"), "it is not a configuration"));
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| refuse(format!("cannot be read ({error})"), remedy))?;
+        Self::parse(&text, file, true)
+    }
+
+    /// Checks `text` as the contents of `file`; with `look` also that the files it names are there.
+    ///
+    /// # Errors
+    /// With every problem found.
+    pub fn parse(text: &str, file: &Path, look: bool) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let written: File = problem::read(text, &mut problems);
+        let meant = meaning::meaning(&written, file, look, &mut problems);
+        match meant {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError { file: file.to_owned(), problems }),
+        }
+    }
+}
+
+/// The purpose that a code means: HL7 v3 PurposeOfUse.
+pub(crate) fn purpose(code: &str) -> Option<PurposeOfUse> {
+    Some(match code {
+        "TREAT" => PurposeOfUse::Treatment,
+        "ETREAT" => PurposeOfUse::EmergencyTreatment,
+        "PATRQT" => PurposeOfUse::PatientRequest,
+        "HOPERAT" => PurposeOfUse::HealthcareOperations,
+        _ => return None,
+    })
+}

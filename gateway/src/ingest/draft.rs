@@ -1,0 +1,285 @@
+//! What one item means for our log: a new record, a new version, a withdrawal, or nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sundbro_adapters::{self as item, FoundDocument, SourceKey};
+use sundbro_ledger::blob::Blob;
+use sundbro_ledger::canonical::encode;
+use sundbro_ledger::ids::{ContentDigest, LogId, MemberName, RecordId, SubjectTag};
+use sundbro_ledger::object_id::derived_record_id;
+use sundbro_ledger::transaction::Audience;
+use sundbro_proto::ledger::v1;
+use sundbro_store::index::RecordPointer;
+use sundbro_store::{Locator, LocatorChange, OwnDraft, Store, StoreError};
+
+use crate::identity::OwnKeys;
+use crate::subject::keys::SubjectKeys;
+use crate::subject::tag::tag_for_writing;
+
+/// How many withdrawals of one source key are looked through for its present record id, after the locators were lost.
+const MAX_GENERATIONS: u32 = 100_000;
+
+/// Why an item became no draft. It is tried again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum DraftError {
+    /// Our own disk failed.
+    #[error("the store could not be read or written")]
+    Store(#[from] StoreError),
+    /// The subject key went away.
+    #[error("no subject key is here yet: another member grants it when it is reached")]
+    NoSubjectKey,
+    /// The item does not fit a blob.
+    #[error("the item's metadata does not fit the ledger's limits: report this as a defect")]
+    DoesNotFit,
+    /// One key was withdrawn too often.
+    #[error("a source key was withdrawn too often: rename the item")]
+    TooManyGenerations,
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no random bytes: check /dev/urandom")]
+    NoRandomness,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Interrupted,
+}
+
+/// What an item means.
+pub(super) enum Outcome {
+    Draft(Box<OwnDraft>),
+    Nothing,
+}
+
+/// With what drafts are made.
+pub(super) struct Drafting {
+    pub(super) member: MemberName,
+    pub(super) own_log: LogId,
+    pub(super) adapter: String,
+    pub(super) store: Arc<Store>,
+    pub(super) keys: Arc<OwnKeys>,
+    pub(super) subjects: Arc<SubjectKeys>,
+}
+
+/// Under which id and version an item is, or would be, registered.
+struct Place {
+    record: RecordId,
+    generation: u32,
+    /// Its newest version, if it is registered and not withdrawn.
+    registered: Option<RecordPointer>,
+}
+
+impl Drafting {
+    /// A document is there.
+    pub(super) fn register(&self, found: &FoundDocument) -> Result<Outcome, DraftError> {
+        let key = found.source_key.as_bytes();
+        let place = self.place(key)?;
+        let subjects = self.tags(found)?;
+        let version = place.registered.as_ref().map_or(0, |pointer| pointer.version) + 1;
+        let mut detail = detail(found);
+        if let Some(pointer) = &place.registered
+            && is_the_same(pointer, &detail, &subjects, lifecycle(found))
+        {
+            // Only its looks changed, or the locator was lost: nothing new for the log.
+            let locator = self.locator(found, &place, pointer.version, pointer.position);
+            self.store.put_locator(&locator)?;
+            return Ok(Outcome::Nothing);
+        }
+        let record = wire_id(&place.record);
+        detail.record = Some(v1::RecordVersion { record: Some(record.clone()), version });
+        let detail = Blob::frame(&salt()?, &encode(&detail), Audience::Federation)
+            .map_err(|_| DraftError::DoesNotFit)?;
+        let registered = v1::RecordRegistered {
+            record: Some(record),
+            version,
+            subjects: subjects.iter().map(wire_tag).collect(),
+            lifecycle: lifecycle(found).into(),
+            detail_commitment: Bytes::copy_from_slice(detail.detail_commitment().as_bytes()),
+            replaces: None,
+        };
+        let body = v1::transaction_payload::Body::RecordRegistered(registered);
+        let locator = self.locator(found, &place, version, 0);
+        self.draft(body, Some(&detail), LocatorChange::Register(locator))
+    }
+
+    /// The source holds nothing under this key any more.
+    pub(super) fn withdraw(&self, key: &SourceKey) -> Result<Outcome, DraftError> {
+        let Some(locator) = self.store.locator(&self.adapter, key.as_bytes())? else {
+            return Ok(Outcome::Nothing);
+        };
+        if !locator.live {
+            return Ok(Outcome::Nothing);
+        }
+        let record = RecordId { member: self.member.clone(), id: locator.record };
+        let withdrawn = v1::RecordWithdrawn {
+            record: Some(wire_id(&record)),
+            reason: v1::WithdrawalReason::SourceRemoved.into(),
+        };
+        let change = LocatorChange::Withdraw {
+            adapter: self.adapter.clone(),
+            source_key: key.as_bytes().to_vec(),
+        };
+        self.draft(v1::transaction_payload::Body::RecordWithdrawn(withdrawn), None, change)
+    }
+
+    fn draft(
+        &self,
+        body: v1::transaction_payload::Body,
+        detail: Option<&Blob>,
+        locator: LocatorChange,
+    ) -> Result<Outcome, DraftError> {
+        let payload = v1::TransactionPayload { body: Some(body) };
+        let payload = Blob::frame(&salt()?, &encode(&payload), Audience::Federation)
+            .map_err(|_| DraftError::DoesNotFit)?;
+        Ok(Outcome::Draft(Box::new(OwnDraft {
+            commitment: payload.payload_commitment(),
+            payload: payload.bytes().clone(),
+            audience: Audience::Federation,
+            detail: detail.map(|blob| (blob.detail_commitment(), blob.bytes().clone())),
+            locator: Some(locator),
+            request: None,
+        })))
+    }
+
+    /// The record that a source key is now: by its locator; without one, by the id that follows from it.
+    fn place(&self, key: &[u8]) -> Result<Place, DraftError> {
+        let known = self.store.locator(&self.adapter, key)?;
+        if let Some(locator) = known.as_ref().filter(|locator| locator.live) {
+            let record = RecordId { member: self.member.clone(), id: locator.record };
+            let registered = self.registered(&record)?;
+            return Ok(Place { record, generation: locator.generation, registered });
+        }
+        // A locator that is not live carries the generation. Without one, the ids that our own log withdrew tell it.
+        let first = known.map_or(0, |locator| locator.generation);
+        for generation in first..first.saturating_add(MAX_GENERATIONS) {
+            let id = derived_record_id(&self.keys.object_id, &self.adapter, key, generation)
+                .map_err(|_| DraftError::DoesNotFit)?;
+            let record = RecordId { member: self.member.clone(), id };
+            match self.store.record(&record)? {
+                Some(pointer) if pointer.withdrawn => {}
+                Some(pointer) => {
+                    return Ok(Place { record, generation, registered: self.own(pointer) });
+                }
+                None => return Ok(Place { record, generation, registered: None }),
+            }
+        }
+        Err(DraftError::TooManyGenerations)
+    }
+
+    fn registered(&self, record: &RecordId) -> Result<Option<RecordPointer>, DraftError> {
+        let pointer = self.store.record(record)?.filter(|pointer| !pointer.withdrawn);
+        Ok(pointer.and_then(|pointer| self.own(pointer)))
+    }
+
+    fn own(&self, pointer: RecordPointer) -> Option<RecordPointer> {
+        (pointer.log == self.own_log).then_some(pointer)
+    }
+
+    fn tags(&self, found: &FoundDocument) -> Result<Vec<SubjectTag>, DraftError> {
+        let mut tags = found
+            .subjects
+            .iter()
+            .map(|subject| tag_for_writing(subject, &self.subjects).ok_or(DraftError::NoSubjectKey))
+            .collect::<Result<Vec<_>, _>>()?;
+        tags.sort_unstable();
+        tags.dedup();
+        Ok(tags)
+    }
+
+    fn locator(
+        &self,
+        found: &FoundDocument,
+        place: &Place,
+        version: u32,
+        position: u64,
+    ) -> Locator {
+        Locator {
+            adapter: self.adapter.clone(),
+            source_key: found.source_key.as_bytes().to_vec(),
+            record: place.record.id,
+            version,
+            generation: place.generation,
+            content: ContentDigest::new(found.content_sha256),
+            size: found.content_size_bytes,
+            fingerprint: found.fingerprint.to_bytes().to_vec(),
+            position,
+            live: true,
+        }
+    }
+}
+
+/// Whether the newest version already says all of this. Tags of an older epoch are renewed only with a new version of
+/// the document: a renewal alone would tell everybody which records are one person's.
+fn is_the_same(
+    pointer: &RecordPointer,
+    detail: &v1::RecordDetail,
+    subjects: &[SubjectTag],
+    lifecycle: v1::RecordLifecycle,
+) -> bool {
+    let Some(registered) = &pointer.detail else { return false };
+    let mut registered = registered.clone();
+    registered.record = None;
+    let epoch = |tags: &[SubjectTag]| tags.first().map(|tag| tag.epoch);
+    let same_people = match epoch(&pointer.subjects) == epoch(subjects) {
+        true => pointer.subjects == subjects,
+        false => pointer.subjects.len() == subjects.len(),
+    };
+    registered == *detail && same_people && pointer.lifecycle == i32::from(lifecycle)
+}
+
+fn detail(found: &FoundDocument) -> v1::RecordDetail {
+    let coding = |coding: &item::Coding| v1::Coding {
+        system: coding.system.clone(),
+        code: coding.code.clone(),
+    };
+    let confidentiality = match found.confidentiality {
+        item::Confidentiality::Normal => v1::Confidentiality::Normal,
+        item::Confidentiality::Restricted => v1::Confidentiality::Restricted,
+        item::Confidentiality::VeryRestricted => v1::Confidentiality::VeryRestricted,
+    };
+    v1::RecordDetail {
+        record: None,
+        audience: Some(v1::DetailAudience { all: true, members: Vec::new() }),
+        class: found.class.as_ref().map(coding),
+        media_type: found.media_type.clone(),
+        content_sha256: Bytes::copy_from_slice(&found.content_sha256),
+        content_size_bytes: found.content_size_bytes,
+        stability: v1::Stability::Stable.into(),
+        period: found.period.map(|period| v1::ClinicalPeriod {
+            start_unix_seconds: period.start_unix_seconds,
+            end_unix_seconds: period.end_unix_seconds,
+        }),
+        author_unit: found
+            .author_unit
+            .as_ref()
+            .map(|unit| v1::Identifier { system: unit.system.clone(), value: unit.value.clone() }),
+        facility: found.facility.as_ref().map(coding),
+        practice_setting: found.practice_setting.as_ref().map(coding),
+        confidentiality: confidentiality.into(),
+        language: found.language.clone().unwrap_or_default(),
+        episodes: Vec::new(),
+    }
+}
+
+fn lifecycle(found: &FoundDocument) -> v1::RecordLifecycle {
+    match found.lifecycle {
+        item::Lifecycle::Preliminary => v1::RecordLifecycle::Preliminary,
+        item::Lifecycle::Final => v1::RecordLifecycle::Final,
+        item::Lifecycle::Amended => v1::RecordLifecycle::Amended,
+    }
+}
+
+fn wire_id(record: &RecordId) -> v1::ObjectId {
+    v1::ObjectId { member: record.member.to_string(), id: Bytes::copy_from_slice(&record.id) }
+}
+
+fn wire_tag(tag: &SubjectTag) -> v1::SubjectTag {
+    let value = Bytes::copy_from_slice(&tag.value);
+    v1::SubjectTag { scheme: tag.scheme, epoch: tag.epoch, value }
+}
+
+/// A salt is used once: what a commitment hides must not be guessable.
+fn salt() -> Result<[u8; 32], DraftError> {
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(|_| DraftError::NoRandomness)?;
+    Ok(salt)
+}

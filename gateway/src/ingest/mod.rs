@@ -1,0 +1,424 @@
+//! Turns what an adapter finds into transactions of our own log, once.
+//!
+//! Changes come at least once; what is already registered is seen by its locator, and after the loss of the locators by
+//! the record id, which follows from the source key. Identifiers become tags here and go no further.
+
+mod draft;
+mod known;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sundbro_adapters::{
+    Adapter, Change, FoundDocument, FoundWarning, Health, ScanReport, SourceKey,
+};
+use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_store::{DraftRefusal, OwnDraft, Quarantined, Store};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::draft::{DraftError, Drafting, Outcome};
+use self::known::{Known, SeenItems};
+use crate::identity::OwnKeys;
+use crate::publisher::{PublisherHandle, SigningState};
+use crate::subject::keys::SubjectKeys;
+
+/// Changes that wait between a scan and the publisher; a scan that finds more waits.
+const QUEUE_CHANGES: usize = 256;
+/// Most changes in one group of drafts.
+const GROUP_CHANGES: usize = 128;
+/// How long an item waits that could not be published, if nothing else wakes us.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What all ingests of a gateway share.
+#[derive(Clone)]
+pub struct IngestContext {
+    /// Our name.
+    pub member: MemberName,
+    /// Our log.
+    pub own_log: LogId,
+    /// The store.
+    pub store: Arc<Store>,
+    /// Our keys: record ids are derived with one of them.
+    pub keys: Arc<OwnKeys>,
+    /// Keys of the subject epochs.
+    pub subjects: Arc<SubjectKeys>,
+    /// Who appends.
+    pub publisher: PublisherHandle,
+    /// Ends everything.
+    pub stop: CancellationToken,
+}
+
+/// What can be asked of one adapter's ingest. Cheap to clone.
+#[derive(Clone)]
+pub struct IngestHandle {
+    adapter: Arc<dyn Adapter>,
+    scanned: Arc<AtomicBool>,
+    again: Arc<Notify>,
+    passes: Arc<watch::Sender<u64>>,
+}
+
+impl IngestHandle {
+    /// The adapter.
+    pub fn adapter(&self) -> &Arc<dyn Adapter> {
+        &self.adapter
+    }
+
+    /// Whether a complete scan was finished and taken since the start.
+    pub fn scanned(&self) -> bool {
+        self.scanned.load(Ordering::Acquire)
+    }
+
+    /// Looks at the source again now, because something there is not what was registered, and waits for the end of a
+    /// pass that began after this.
+    pub async fn look_again_and_wait(&self) {
+        let mut passes = self.passes.subscribe();
+        // A pass that is under way may have gone past the item already: the one after it has not.
+        for _ in 0..2 {
+            let before = *passes.borrow_and_update();
+            self.again.notify_one();
+            drop(passes.wait_for(|passes| *passes > before).await);
+        }
+    }
+
+    /// Whether its source can be reached now. Blocks briefly.
+    pub fn health(&self) -> Health {
+        self.adapter.health()
+    }
+}
+
+/// Starts the ingest of one adapter.
+pub fn spawn(
+    context: IngestContext,
+    adapter: Arc<dyn Adapter>,
+    poll_interval: Duration,
+) -> (IngestHandle, tokio::task::JoinHandle<()>) {
+    let handle = IngestHandle {
+        adapter: adapter.clone(),
+        scanned: Arc::new(AtomicBool::new(false)),
+        again: Arc::new(Notify::new()),
+        passes: Arc::new(watch::Sender::new(0)),
+    };
+    let ingest = Ingest {
+        context,
+        adapter,
+        poll_interval,
+        handle: handle.clone(),
+        seen: Arc::new(Mutex::new(SeenItems::default())),
+    };
+    (handle, tokio::spawn(ingest.run()))
+}
+
+struct Ingest {
+    context: IngestContext,
+    adapter: Arc<dyn Adapter>,
+    poll_interval: Duration,
+    handle: IngestHandle,
+    seen: Arc<Mutex<SeenItems>>,
+}
+
+impl Ingest {
+    async fn run(self) {
+        let stop = self.context.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.work() => {}
+        }
+    }
+
+    async fn work(self) {
+        loop {
+            self.until_publishing_is_possible().await;
+            let wait = match self.pass().await {
+                Pass::Done(report) => report.look_again_in.unwrap_or(self.poll_interval),
+                Pass::TryAgain => RETRY_AFTER,
+            };
+            tokio::select! {
+                () = self.adapter.changed() => {}
+                () = self.handle.again.notified() => {}
+                () = tokio::time::sleep(wait.min(self.poll_interval)) => {}
+            }
+        }
+    }
+
+    /// Waits until our log may grow and a subject key is here: before that nothing could be registered.
+    async fn until_publishing_is_possible(&self) {
+        let mut state = self.context.publisher.state();
+        let mut keys = self.context.subjects.watch();
+        loop {
+            let signing = *state.borrow_and_update() == SigningState::Signing;
+            keys.borrow_and_update();
+            if signing && self.context.subjects.newest().is_some() {
+                return;
+            }
+            // Whichever comes first. The senders live as long as the gateway; should one be gone, the stop signal ends
+            // this task.
+            tokio::select! {
+                _ = state.changed() => {}
+                _ = keys.changed() => {}
+                () = tokio::time::sleep(RETRY_AFTER) => {}
+            }
+            tracing::debug!(adapter = self.adapter.name(), "waiting to publish");
+        }
+    }
+
+    /// One scan, with everything that it found taken.
+    async fn pass(&self) -> Pass {
+        let (changes, mut found) = mpsc::channel(QUEUE_CHANGES);
+        let adapter = self.adapter.clone();
+        let read_again = !self.was_read_this_way();
+        let known =
+            Known::new(self.context.store.clone(), adapter.clone(), self.seen.clone(), read_again);
+        let scan = tokio::task::spawn_blocking(move || {
+            adapter.scan(&known, &mut |change| match changes.blocking_send(change) {
+                Ok(()) => ControlFlow::Continue(()),
+                // Whoever takes the changes gave up: what is left is found again in the next pass.
+                Err(_) => ControlFlow::Break(()),
+            })
+        });
+        let mut taken = true;
+        let mut group = Vec::with_capacity(GROUP_CHANGES);
+        while found.recv_many(&mut group, GROUP_CHANGES).await > 0 {
+            if !self.take(std::mem::take(&mut group)).await {
+                taken = false;
+                break;
+            }
+        }
+        drop(found);
+        let name = self.adapter.name();
+        match scan.await {
+            Ok(Ok(report)) if taken => {
+                if report.complete {
+                    self.note_how_it_was_read(read_again);
+                    if !self.handle.scanned.swap(true, Ordering::AcqRel) {
+                        tracing::info!(
+                            adapter = name,
+                            unchanged = report.unchanged,
+                            "first scan finished"
+                        );
+                    }
+                }
+                self.handle.passes.send_modify(|passes| *passes += 1);
+                Pass::Done(report)
+            }
+            Ok(Ok(_)) => Pass::TryAgain,
+            Ok(Err(error)) => {
+                let error = crate::status::chain(&error);
+                tracing::warn!(adapter = name, error, "the source could not be read");
+                Pass::TryAgain
+            }
+            Err(error) => {
+                tracing::error!(adapter = name, %error, "the adapter failed: report this as a defect");
+                Pass::TryAgain
+            }
+        }
+    }
+
+    /// Whether the source was last read with the same settings and parsers. A lost note costs one reading.
+    fn was_read_this_way(&self) -> bool {
+        let digest = hex::encode(self.adapter.settings_digest());
+        std::fs::read_to_string(self.note()).is_ok_and(|note| note.trim() == digest)
+    }
+
+    fn note_how_it_was_read(&self, read_again: bool) {
+        if !read_again {
+            return;
+        }
+        let digest = hex::encode(self.adapter.settings_digest());
+        if let Err(error) = std::fs::write(self.note(), digest) {
+            let adapter = self.adapter.name();
+            tracing::warn!(adapter, %error, "everything is read again at the next start");
+        }
+    }
+
+    fn note(&self) -> std::path::PathBuf {
+        // The name may hold anything; its digest is a file name everywhere.
+        use sha2::Digest as _;
+        let name = hex::encode(&sha2::Sha256::digest(self.adapter.name().as_bytes())[..8]);
+        self.context.store.dir().join(format!("adapter-{name}.settings"))
+    }
+
+    /// Takes a group of changes. False when nothing could be published and the pass must be repeated.
+    async fn take(&self, changes: Vec<Change>) -> bool {
+        let mut drafts = Vec::new();
+        let mut about: Vec<Published> = Vec::new();
+        for change in changes {
+            match self.draft(change).await {
+                Ok(Some((draft, done))) => {
+                    drafts.push(draft);
+                    about.push(done);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let error = crate::status::chain(&error);
+                    tracing::warn!(
+                        adapter = self.adapter.name(),
+                        error,
+                        "an item is tried again later"
+                    );
+                    return false;
+                }
+            }
+        }
+        if drafts.is_empty() {
+            return true;
+        }
+        let outcomes = match self.context.publisher.publish(drafts).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let error = crate::status::chain(&*error);
+                tracing::warn!(adapter = self.adapter.name(), error, "items wait for publication");
+                return false;
+            }
+        };
+        let mut all = true;
+        for (outcome, done) in outcomes.into_iter().zip(about) {
+            match outcome {
+                Ok(_) => self.settle(done).await,
+                // Its locator moved between draft and append: the next pass drafts it anew.
+                Err(DraftRefusal::LocatorMoved) => all = false,
+                Err(refusal) => {
+                    let error = crate::status::chain(&refusal);
+                    tracing::error!(adapter = self.adapter.name(), error, "a draft was refused");
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// What a change means for our log: a draft, or nothing.
+    async fn draft(&self, change: Change) -> Result<Option<(OwnDraft, Published)>, DraftError> {
+        let drafting = Drafting {
+            member: self.context.member.clone(),
+            own_log: self.context.own_log,
+            adapter: self.adapter.name().to_owned(),
+            store: self.context.store.clone(),
+            keys: self.context.keys.clone(),
+            subjects: self.context.subjects.clone(),
+        };
+        match change {
+            Change::Found(found) => {
+                self.warn(&found);
+                let key = found.source_key.clone();
+                self.seen().remember(&found);
+                let outcome = blocking(move || drafting.register(&found)).await?;
+                Ok(self.drafted(outcome, key).await)
+            }
+            Change::Gone { source_key } => {
+                let key = source_key.clone();
+                self.seen().forget(&key);
+                let outcome = blocking(move || drafting.withdraw(&source_key)).await?;
+                Ok(self.drafted(outcome, key).await)
+            }
+            Change::Quarantined(item) => {
+                let key = item.source_key.clone();
+                let passing = item.reason.is_passing();
+                self.seen().set_aside(&item);
+                self.quarantine(&key, item.reason.code(), &item.message).await?;
+                if passing {
+                    return Ok(None);
+                }
+                // The source no longer holds what was registered under this key.
+                let outcome = blocking(move || drafting.withdraw(&key)).await?;
+                let Outcome::Draft(draft) = outcome else { return Ok(None) };
+                Ok(Some((*draft, Published { source_key: item.source_key, release: false })))
+            }
+        }
+    }
+
+    async fn drafted(&self, outcome: Outcome, key: SourceKey) -> Option<(OwnDraft, Published)> {
+        let done = Published { source_key: key, release: true };
+        match outcome {
+            Outcome::Draft(draft) => Some((*draft, done)),
+            Outcome::Nothing => {
+                self.settle(done).await;
+                None
+            }
+        }
+    }
+
+    async fn settle(&self, done: Published) {
+        if !done.release {
+            return;
+        }
+        let (store, name) = (self.context.store.clone(), self.adapter.name().to_owned());
+        let released =
+            blocking(move || Ok(store.release(&name, done.source_key.as_bytes())?)).await;
+        if let Err(error) = released {
+            let error = crate::status::chain(&error);
+            tracing::warn!(
+                adapter = self.adapter.name(),
+                error,
+                "an item stays listed in quarantine"
+            );
+        }
+    }
+
+    async fn quarantine(
+        &self,
+        key: &SourceKey,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), DraftError> {
+        let item = Quarantined {
+            adapter: self.adapter.name().to_owned(),
+            source_key: key.as_bytes().to_vec(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            unix_seconds: crate::clock::unix_seconds(),
+        };
+        tracing::warn!(adapter = self.adapter.name(), reason, "an item is in quarantine");
+        let store = self.context.store.clone();
+        blocking(move || Ok(store.quarantine(&item)?)).await
+    }
+
+    fn warn(&self, found: &FoundDocument) {
+        for warning in &found.warnings {
+            let code = warning.code();
+            match warning {
+                FoundWarning::DuplicateDocumentId => {
+                    tracing::warn!(
+                        adapter = self.adapter.name(),
+                        warning = code,
+                        "two items have one document id: both are registered"
+                    );
+                }
+                _ => tracing::info!(adapter = self.adapter.name(), warning = code, "odd document"),
+            }
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, SeenItems> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a pass came to.
+enum Pass {
+    Done(ScanReport),
+    TryAgain,
+}
+
+/// What is left to do once a draft is durable.
+struct Published {
+    source_key: SourceKey,
+    /// Whether the item leaves quarantine.
+    release: bool,
+}
+
+/// Runs a blocking piece of work beside the async tasks.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DraftError> + Send + 'static,
+) -> Result<T, DraftError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(DraftError::Interrupted),
+    }
+}
+
+/// All ingests of a gateway, by adapter name.
+pub type Ingests = HashMap<String, IngestHandle>;

@@ -1,0 +1,488 @@
+//! The running gateway: identity, store, charter, then listeners, then replication and adapters, in that order.
+//!
+//! Bad configuration or material ends the start with nothing bound. Ready means: configuration valid, keys loaded, store
+//! verified, charter followed, listeners bound; health says so.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
+use sundbro_adapters::profile::Profile;
+use sundbro_adapters::{Adapter, Health};
+use sundbro_ledger::checkpoint::Origin;
+use sundbro_ledger::ids::MemberName;
+use sundbro_ledger::member::KeyPurpose;
+use sundbro_ledger::subject::key_commitment;
+use sundbro_proto::admin::v1::admin_service_server::AdminServiceServer;
+use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceServer;
+use sundbro_proto::gateway::v1::audit_service_server::AuditServiceServer;
+use sundbro_proto::gateway::v1::ledger_service_server::LedgerServiceServer;
+use sundbro_proto::gateway::v1::records_service_server::RecordsServiceServer;
+use sundbro_store::Store;
+use sundbro_store::gate::SigningStop;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::charter_book::CharterBook;
+use crate::cli::{CliError, Exit};
+use crate::config::{self, Config};
+use crate::connections::Connections;
+use crate::hub::{Hub, PeerTable};
+use crate::identity::OwnKeys;
+use crate::ingest::{self, IngestContext, Ingests};
+use crate::locate::{Finder, LocateContext};
+use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
+use crate::replication::{
+    FederationEndpoint, OwnIdentity, OwnLogState, Replication, ReplicationContext,
+    ReplicationSettings, TlsDial,
+};
+use crate::retrieval::acknowledge::{self, AcknowledgeContext, Acknowledgements};
+use crate::retrieval::channels::DialledChannels;
+use crate::retrieval::owner::{Owner, OwnerContext, SourceSet};
+use crate::retrieval::policy::Policy;
+use crate::retrieval::requester::{Requester, RequesterContext};
+use crate::retrieval::service::RetrievalApi;
+use crate::retrieval::signer::ServiceSigner;
+use crate::server::{Door, Listening, serve};
+use crate::services::admin::{AdapterState, AdminApi, AdminContext, Operations};
+use crate::services::audit::AuditApi;
+use crate::services::ledger::LedgerApi;
+use crate::services::records::{RecordsApi, RecordsContext};
+use crate::subject::SubjectKeys;
+use crate::subject::grant::SealingKey;
+use crate::tls::{FederationTls, LocalTls, watch_files};
+
+/// What is said on the command line and not in the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Write the signing gate anew from the database.
+    pub recreate_signing_gate: bool,
+}
+
+/// A gateway that runs.
+pub struct Running {
+    /// Where other members reach it.
+    pub federation: SocketAddr,
+    /// Where local systems reach it.
+    pub local: SocketAddr,
+    tasks: TaskTracker,
+    publisher: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until everything has ended after `stop`.
+    pub async fn ended(self) {
+        self.tasks.wait().await;
+        // Every handle went with the tasks, so the thread has answered what it was given and ends.
+        let publisher = self.publisher;
+        if tokio::task::spawn_blocking(move || publisher.join()).await.is_err() {
+            tracing::error!("the publisher did not end well: look for its error above");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// What stands before anything is bound.
+struct Ground {
+    config: Config,
+    keys: Arc<OwnKeys>,
+    store: Arc<Store>,
+    charter: Arc<CharterBook>,
+    subjects: Arc<SubjectKeys>,
+    policy: Policy,
+    federation_tls: Arc<FederationTls>,
+    local_tls: Arc<LocalTls>,
+}
+
+/// Starts a gateway.
+///
+/// # Errors
+/// With what is wrong and what to do; nothing goes on running.
+pub async fn start(
+    config: Config,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<Running, CliError> {
+    let ground = tokio::task::spawn_blocking(move || lay_ground(config, options))
+        .await
+        .map_err(|error| CliError::new(Exit::Failed, error))??;
+    let bind = |address: SocketAddr| async move {
+        TcpListener::bind(address).await.map_err(|error| {
+            let what =
+                format!("{address} cannot be listened on: {error}; is another gateway running?");
+            CliError::new(Exit::Failed, what)
+        })
+    };
+    let federation = bind(ground.config.federation.listen).await?;
+    let local = bind(ground.config.local.listen).await?;
+    run(ground, federation, local, stop).await
+}
+
+fn lay_ground(config: Config, options: Options) -> Result<Ground, CliError> {
+    let usage = |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Usage, error);
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Failed, error);
+    let policy = match &config.policy_file {
+        Some(file) => Policy::load(file).map_err(|error| usage(error.into()))?,
+        None => {
+            tracing::warn!("no policy is configured: nobody is granted anything");
+            Policy::deny_all()
+        }
+    };
+    let keys = Arc::new(OwnKeys::load(&config.keys_dir).map_err(|error| usage(error.into()))?);
+    let subjects =
+        Arc::new(SubjectKeys::open(&config.keys_dir).map_err(|error| usage(error.into()))?);
+    let mut open = crate::cli::open_options(&config);
+    open.recreate_gate = options.recreate_signing_gate;
+    let store = Store::open(&config.data_dir, open).map_err(|error| failed(error.into()))?;
+    let store = Arc::new(store);
+    let charter = CharterBook::open(store.clone(), &config.federation_id)
+        .map_err(|error| CliError::new(Exit::Integrity, error))?;
+    let charter = Arc::new(charter);
+    check_subject_keys(&subjects, &charter)?;
+    // What was appended before a crash and not folded yet.
+    crate::publisher::fold_all(&store, &charter).map_err(|error| failed(error.into()))?;
+    let federation_tls = FederationTls::load(
+        config.member.clone(),
+        config.federation.tls.clone(),
+        charter.clone(),
+        Connections::new(),
+    )
+    .map_err(|error| usage(error.into()))?;
+    let local_tls = LocalTls::load(config.local.clone(), Connections::new())
+        .map_err(|error| usage(error.into()))?;
+    Ok(Ground { config, keys, store, charter, subjects, policy, federation_tls, local_tls })
+}
+
+async fn run(
+    ground: Ground,
+    federation: TcpListener,
+    local: TcpListener,
+    stop: CancellationToken,
+) -> Result<Running, CliError> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Failed, error);
+    let Ground { config, keys, store, charter, subjects, policy, federation_tls, local_tls } =
+        ground;
+    let tasks = TaskTracker::new();
+    let origin = Origin::new(&config.member, &config.federation_id, 1);
+    let own_log = origin.log_id();
+    let hub = Arc::new(Hub::new());
+    let peers = Arc::new(PeerTable::new());
+
+    let (publisher, publisher_thread) = publisher::spawn(PublisherContext {
+        member: config.member.clone(),
+        federation_id: config.federation_id,
+        origin,
+        keys: keys.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        hub: hub.clone(),
+    })
+    .map_err(|error| failed(error.into()))?;
+
+    let mut instance_id = [0; 16];
+    getrandom::fill(&mut instance_id)
+        .map_err(|_| CliError::new(Exit::Failed, "the operating system gives no random bytes"))?;
+    let replication = Replication::new(ReplicationContext {
+        store: store.clone(),
+        charter: charter.clone(),
+        hub: hub.clone(),
+        peers: peers.clone(),
+        subjects: subjects.clone(),
+        own: OwnIdentity {
+            member: config.member.clone(),
+            log: own_log,
+            incarnation: store.incarnation(),
+            instance_id,
+            sealing: SealingKey::new(sealing_key_id(&charter, &config.member), &keys.sealing),
+        },
+        settings: ReplicationSettings {
+            // Others may ask for knowledge as fresh as we do.
+            heads_interval: ReplicationSettings::default()
+                .heads_interval
+                .min(config.coverage_max_age / 3),
+            ..ReplicationSettings::default()
+        },
+        stop: stop.clone(),
+    });
+    tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
+
+    let ingests = start_ingests(
+        &config,
+        &IngestContext {
+            member: config.member.clone(),
+            own_log,
+            store: store.clone(),
+            keys: keys.clone(),
+            subjects: subjects.clone(),
+            publisher: publisher.clone(),
+            stop: stop.clone(),
+        },
+        &tasks,
+    )?;
+    let ingests = Arc::new(ingests);
+
+    let now_millis: crate::retrieval::NowMillis = Arc::new(crate::clock::unix_millis);
+    let signer = Arc::new(ServiceSigner::new(
+        config.member.clone(),
+        config.federation_id,
+        keys.service.clone(),
+        charter.clone(),
+    ));
+    let again = ingests.clone();
+    let owner = Owner::new(OwnerContext {
+        signer: signer.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        sources: Arc::new(SourceSet::new(
+            ingests.values().map(|ingest| ingest.adapter().clone()),
+            Box::new(move |name| match again.get(name).cloned() {
+                Some(ingest) => Box::pin(async move { ingest.look_again_and_wait().await }),
+                None => Box::pin(std::future::ready(())),
+            }),
+        )),
+        now_millis: now_millis.clone(),
+    });
+    tasks.spawn(owner.clone().run(stop.clone()));
+    let channels = Arc::new(DialledChannels::new(
+        federation_tls.clone(),
+        charter.clone(),
+        config.dial.clone(),
+    ));
+    let acknowledgements = Acknowledgements::new();
+    let acknowledge = AcknowledgeContext {
+        member: config.member.clone(),
+        store: store.clone(),
+        channels: channels.clone(),
+        owner: owner.clone(),
+        acknowledgements: acknowledgements.clone(),
+        peers: peers.watch(),
+    };
+    tasks.spawn(acknowledge::run(acknowledge, stop.clone()));
+    let requester = Requester::new(RequesterContext {
+        signer,
+        store: store.clone(),
+        charter: charter.clone(),
+        channels,
+        owner: owner.clone(),
+        acknowledgements,
+        now_millis: now_millis.clone(),
+    });
+
+    let sessions = TaskTracker::new();
+    let federation_routes =
+        Routes::new(FederationEndpoint::server(replication.clone(), sessions.clone()))
+            .add_service(RetrievalServiceServer::new(RetrievalApi::new(owner)));
+    let finder = Finder::new(LocateContext {
+        member: config.member.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        peers,
+        subjects: subjects.clone(),
+        coverage_max_age: config.coverage_max_age,
+    });
+    let (mut local_routes, health) =
+        crate::local::base_routes().map_err(|error| failed(error.into()))?;
+    local_routes
+        .add_service(RecordsServiceServer::new(RecordsApi::new(RecordsContext {
+            finder: finder.clone(),
+            requester,
+            profile: profile_of(config.profile),
+            now_millis,
+        })))
+        .add_service(LedgerServiceServer::new(LedgerApi::new(finder.clone())))
+        .add_service(AuditServiceServer::new(AuditApi::new(store.clone())))
+        .add_service(AdminServiceServer::new(AdminApi::new(AdminContext {
+            member: config.member.clone(),
+            federation_id: config.federation_id,
+            started_unix_seconds: crate::clock::unix_seconds(),
+            finder,
+            store,
+            charter: charter.clone(),
+            subjects,
+            operations: Arc::new(Assembled { publisher, ingests }),
+        })));
+
+    let addresses = (
+        federation.local_addr().map_err(|error| failed(error.into()))?,
+        local.local_addr().map_err(|error| failed(error.into()))?,
+    );
+    let listening = |door, max_connections| Listening {
+        door,
+        max_connections,
+        grace_period: config.shutdown_grace_period,
+        stop: stop.clone(),
+    };
+    let federation_door = Door::Federation(federation_tls.clone());
+    tasks.spawn(serve(
+        federation,
+        federation_routes.into_axum_router(),
+        listening(federation_door, config.federation.max_connections),
+    ));
+    tasks.spawn(serve(
+        local,
+        local_routes.routes().into_axum_router(),
+        listening(Door::Local(local_tls.clone()), config.local.max_connections),
+    ));
+    tasks.spawn(watch_files(federation_tls.clone(), stop.clone()));
+    tasks.spawn(watch_files(local_tls, stop.clone()));
+    tasks.spawn(follow_charter(charter.clone(), federation_tls.clone(), stop.clone()));
+    let dial = TlsDial::new(federation_tls, charter, config.dial.clone());
+    // It ends by itself, and says goodbye to its peers first.
+    tasks.spawn(async move { replication.run(dial).await });
+    tasks.close();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    tracing::info!(
+        member = %config.member, federation = %addresses.0, local = %addresses.1, "ready"
+    );
+    Ok(Running { federation: addresses.0, local: addresses.1, tasks, publisher: publisher_thread })
+}
+
+/// A key that is not the one that the charter commits to would make tags that nobody else finds.
+fn check_subject_keys(subjects: &SubjectKeys, charter: &CharterBook) -> Result<(), CliError> {
+    let history = charter.history();
+    for (epoch, key) in subjects.all() {
+        // An epoch that the charter does not have yet: its version is being signed.
+        let listed = history.subject_epochs().iter().find(|listed| listed.epoch == epoch);
+        if listed.is_some_and(|listed| listed.key_commitment != key_commitment(epoch, &key)) {
+            let what = format!(
+                "the key of subject epoch {epoch} is not the one that the charter commits to: remove {} and let \
+                 another member grant the right one",
+                crate::subject::keys::file_name(epoch)
+            );
+            return Err(CliError::new(Exit::Integrity, what));
+        }
+    }
+    Ok(())
+}
+
+/// What status shows and only the assembled gateway knows.
+struct Assembled {
+    publisher: PublisherHandle,
+    ingests: Arc<Ingests>,
+}
+
+impl Operations for Assembled {
+    fn signing_stop(&self) -> Option<SigningStop> {
+        match &*self.publisher.state().borrow() {
+            SigningState::Stopped(stop) => Some(stop.clone()),
+            SigningState::Checking | SigningState::Signing => None,
+        }
+    }
+
+    fn adapters(&self) -> Vec<AdapterState> {
+        let state = |(name, ingest): (&String, &ingest::IngestHandle)| AdapterState {
+            name: name.clone(),
+            trouble: match ingest.health() {
+                Health::Ready => None,
+                Health::Unavailable { message } => Some(message),
+            },
+            scanned: ingest.scanned(),
+        };
+        let mut adapters: Vec<AdapterState> = self.ingests.iter().map(state).collect();
+        adapters.sort_by(|a, b| a.name.cmp(&b.name));
+        adapters
+    }
+}
+
+fn profile_of(profile: Option<config::Profile>) -> Profile {
+    match profile {
+        Some(config::Profile::Dk) => Profile::Dk,
+        None => Profile::None,
+    }
+}
+
+/// Our sealing key's ordinal. 0 when the charter does not list it: then nothing is sealed to us.
+fn sealing_key_id(charter: &CharterBook, member: &MemberName) -> u32 {
+    let history = charter.history();
+    let entry = history.current().member(member);
+    let key = entry
+        .into_iter()
+        .flat_map(|entry| &entry.keys)
+        .rfind(|key| key.purpose == KeyPurpose::Sealing);
+    key.map_or(0, |key| key.key_id)
+}
+
+/// Lets the publisher sign once other members' copies of our log were heard of, and stops it when one knows more.
+async fn follow_own_log(
+    replication: Replication,
+    publisher: PublisherHandle,
+    stop: CancellationToken,
+) {
+    let mut state = replication.own_log().state();
+    loop {
+        match state.borrow_and_update().clone() {
+            OwnLogState::Checking => {}
+            OwnLogState::Clear { answered, asked } => {
+                if asked > 0 && answered == 0 {
+                    tracing::warn!(
+                        asked,
+                        "no other member was reached: our own log is signed without knowing their copies of it"
+                    );
+                }
+                publisher.allow();
+            }
+            OwnLogState::Stopped(reason) => publisher.stop(reason),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Takes every change of the charter into the TLS material: connections of peers whose trust changed are closed.
+async fn follow_charter(
+    charter: Arc<CharterBook>,
+    tls: Arc<FederationTls>,
+    stop: CancellationToken,
+) {
+    let mut changes = charter.watch();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let tls = tls.clone();
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(closed)) => tracing::info!(closed, "trust follows the charter"),
+            Ok(Err(error)) => {
+                let error = crate::status::chain(&error);
+                tracing::error!(
+                    error,
+                    "TLS files are unusable: trust follows the charter all the same"
+                );
+            }
+            Err(error) => tracing::error!(%error, "trust does not follow the charter"),
+        }
+    }
+}
+
+fn start_ingests(
+    config: &Config,
+    context: &IngestContext,
+    tasks: &TaskTracker,
+) -> Result<Ingests, CliError> {
+    let mut ingests = Ingests::new();
+    for source in &config.documents {
+        let profile = profile_of(source.profile);
+        let systems = IdentifierSystems::from_list(&source.identifier_systems, profile)
+            .map_err(|error| CliError::new(Exit::Usage, error))?;
+        let mut settings = DocumentsSettings::new(&source.name, &source.folder, systems, profile);
+        settings.settle = source.settle;
+        settings.allow_emptied = source.allow_emptied;
+        let adapter: Arc<dyn Adapter> = Arc::new(DocumentsAdapter::new(settings));
+        let (handle, task) = ingest::spawn(context.clone(), adapter, source.poll_interval);
+        tasks.spawn(async move {
+            // A task that panicked has said so; the others go on.
+            drop(task.await);
+        });
+        ingests.insert(source.name.clone(), handle);
+    }
+    Ok(ingests)
+}

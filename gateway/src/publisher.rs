@@ -1,0 +1,275 @@
+//! One thread appends to our own log: it groups what waits, signs, and tells the hub.
+//!
+//! Whoever publishes hands over drafts and waits for the answer; the channel is bounded, so a flood waits at its source.
+//! Nothing is appended before the check of our own log has ended, while signing is stopped, or while the charter does not
+//! list us as active: submissions then fail at once with the reason, and adapters offer them again later.
+
+use std::sync::Arc;
+use std::thread;
+
+use sundbro_ledger::checkpoint::Origin;
+use sundbro_ledger::ids::{FederationId, MemberName};
+use sundbro_ledger::member::{KeyPurpose, MemberEntry, MemberState};
+use sundbro_ledger::signing::VerifyingKey;
+use sundbro_store::gate::SigningStop;
+use sundbro_store::{
+    Accepted, AppendOwnError, DraftRefusal, OwnDraft, OwnSigner, Store, StoreError,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::charter_book::CharterBook;
+use crate::hub::Hub;
+use crate::identity::OwnKeys;
+
+/// Jobs that wait; each holds one caller's drafts.
+const QUEUE_JOBS: usize = 64;
+/// Most drafts joined into one group commit: one database transaction, one checkpoint.
+const GROUP_DRAFTS: usize = 1024;
+
+/// Whether our own log grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningState {
+    /// Other members are being asked for our own log.
+    Checking,
+    /// It does.
+    Signing,
+    /// It does not, until an operator has acted.
+    Stopped(SigningStop),
+}
+
+/// Why drafts were not appended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The start check has not ended.
+    #[error("our own log is being compared with other members' copies: try again in a few seconds")]
+    Checking,
+    /// Signing is stopped.
+    #[error("nothing is published: {0}; {cure}", cure = .0.cure())]
+    Stopped(SigningStop),
+    /// The charter does not list us as active, or does not list our keys.
+    #[error("nothing is published: {0}")]
+    NotEntitled(String),
+    /// The charter version that our log named stands twice.
+    #[error("nothing is published: charter version {0} exists twice, stewards must heal it first")]
+    CharterForked(u64),
+    /// The store refused.
+    #[error("nothing is published: the store refused")]
+    Store(#[from] AppendOwnError),
+    /// The gateway is stopping.
+    #[error("the gateway is stopping: publish again when it runs")]
+    Stopping,
+}
+
+/// What the publisher works with.
+pub struct PublisherContext {
+    /// Our name.
+    pub member: MemberName,
+    /// The federation.
+    pub federation_id: FederationId,
+    /// The origin of our log.
+    pub origin: Origin,
+    /// Our keys.
+    pub keys: Arc<OwnKeys>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// The charter in force.
+    pub charter: Arc<CharterBook>,
+    /// Who is told.
+    pub hub: Arc<Hub>,
+}
+
+/// For each draft, in order, what became of it; or why nothing was appended.
+pub type Published = Result<Vec<Result<Accepted, DraftRefusal>>, Arc<PublishError>>;
+
+struct Job {
+    drafts: Vec<OwnDraft>,
+    answer: oneshot::Sender<Published>,
+}
+
+/// Hands drafts to the publisher. Cheap to clone.
+#[derive(Clone)]
+pub struct PublisherHandle {
+    jobs: mpsc::Sender<Job>,
+    state: Arc<watch::Sender<SigningState>>,
+}
+
+impl PublisherHandle {
+    /// Appends drafts to our own log, in order, and waits until they are durable.
+    ///
+    /// # Errors
+    /// When nothing was appended; the same for every draft.
+    pub async fn publish(&self, drafts: Vec<OwnDraft>) -> Published {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Arc::new(PublishError::Stopping);
+        self.jobs.send(Job { drafts, answer }).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Whether our own log grows, and later changes of it.
+    pub fn state(&self) -> watch::Receiver<SigningState> {
+        self.state.subscribe()
+    }
+
+    /// The start check ended: our own log may grow, unless it was stopped meanwhile.
+    pub fn allow(&self) {
+        self.state.send_if_modified(|state| {
+            let checking = *state == SigningState::Checking;
+            if checking {
+                *state = SigningState::Signing;
+            }
+            checking
+        });
+    }
+
+    /// Nothing is signed from here on. The first reason stays.
+    pub fn stop(&self, stop: SigningStop) {
+        self.state.send_if_modified(|state| {
+            let first = !matches!(state, SigningState::Stopped(_));
+            if first {
+                tracing::error!(reason = stop.reason(), cure = stop.cure(), "{stop}");
+                *state = SigningState::Stopped(stop);
+            }
+            first
+        });
+    }
+}
+
+/// Starts the thread. It ends when every handle is dropped and what was handed over is answered.
+///
+/// # Errors
+/// When the operating system gives no thread.
+pub fn spawn(
+    context: PublisherContext,
+) -> std::io::Result<(PublisherHandle, thread::JoinHandle<()>)> {
+    let (jobs, waiting) = mpsc::channel(QUEUE_JOBS);
+    let state = match context.store.signing_stop() {
+        Some(stop) => {
+            tracing::error!(reason = stop.reason(), cure = stop.cure(), "{stop}");
+            SigningState::Stopped(stop)
+        }
+        None => SigningState::Checking,
+    };
+    let state = Arc::new(watch::Sender::new(state));
+    let handle = PublisherHandle { jobs, state: state.clone() };
+    let thread = thread::Builder::new()
+        .name("publisher".to_owned())
+        .spawn(move || run(&context, waiting, &state))?;
+    Ok((handle, thread))
+}
+
+fn run(
+    context: &PublisherContext,
+    mut waiting: mpsc::Receiver<Job>,
+    state: &watch::Sender<SigningState>,
+) {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut count = first.drafts.len();
+        let mut jobs = vec![first];
+        // No timer: while one group is being made durable, the next one gathers.
+        while count < GROUP_DRAFTS {
+            let Ok(job) = waiting.try_recv() else { break };
+            count += job.drafts.len();
+            jobs.push(job);
+        }
+        answer(context, jobs, state);
+    }
+}
+
+fn answer(context: &PublisherContext, jobs: Vec<Job>, state: &watch::Sender<SigningState>) {
+    let sizes: Vec<usize> = jobs.iter().map(|job| job.drafts.len()).collect();
+    let (drafts, answers): (Vec<_>, Vec<_>) =
+        jobs.into_iter().map(|job| (job.drafts, job.answer)).unzip();
+    let drafts: Vec<OwnDraft> = drafts.into_iter().flatten().collect();
+    // A caller that went away asked in vain; what it asked for is done all the same.
+    match append(context, drafts, &state.borrow().clone()) {
+        Ok(outcomes) => {
+            let mut outcomes = outcomes.into_iter();
+            for (size, answer) in sizes.into_iter().zip(answers) {
+                drop(answer.send(Ok(outcomes.by_ref().take(size).collect())));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for answer in answers {
+                drop(answer.send(Err(error.clone())));
+            }
+        }
+    }
+}
+
+fn append(
+    context: &PublisherContext,
+    drafts: Vec<OwnDraft>,
+    state: &SigningState,
+) -> Result<Vec<Result<Accepted, DraftRefusal>>, PublishError> {
+    match state {
+        SigningState::Checking => return Err(PublishError::Checking),
+        SigningState::Stopped(stop) => return Err(PublishError::Stopped(stop.clone())),
+        SigningState::Signing => {}
+    }
+    let history = context.charter.history();
+    let charter = history.current();
+    let version = charter.version();
+    let entry = charter.member(&context.member).ok_or_else(|| {
+        PublishError::NotEntitled(format!("charter version {version} does not list this member"))
+    })?;
+    if entry.state != MemberState::Active {
+        return Err(PublishError::NotEntitled(format!(
+            "charter version {version} does not list this member as active (MEMBER_NOT_ACTIVE)"
+        )));
+    }
+    let head = context.store.log_head(&context.origin.log_id()).map_err(AppendOwnError::from)?;
+    if let Some(forked) = history.forked_version()
+        && head.charter_version() >= forked
+    {
+        return Err(PublishError::CharterForked(forked));
+    }
+    let signer = OwnSigner {
+        federation_id: context.federation_id,
+        origin: context.origin.clone(),
+        charter_version: version,
+        key_id: key_id(entry, KeyPurpose::Transaction, &context.keys.transaction.public())?,
+        transaction_key: &context.keys.transaction,
+        checkpoint_key: &context.keys.checkpoint,
+    };
+    key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public())?;
+    let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
+    // From here the entries survive a crash; the index follows, and only then are peers and readers told.
+    if let Err(error) = fold_all(&context.store, &context.charter) {
+        tracing::error!(error = %error, "the index does not follow our own log: `sundbro index rebuild`");
+    }
+    context.hub.heads_changed();
+    Ok(appended.outcomes)
+}
+
+/// Most entries folded in one transaction of the index.
+const FOLD_ENTRIES: usize = 32 * 1024;
+
+/// Lets the index follow everything that is stored. Blocking.
+///
+/// # Errors
+/// When our own disk fails.
+pub fn fold_all(store: &Store, charter: &CharterBook) -> Result<(), StoreError> {
+    while !store.fold(charter, FOLD_ENTRIES)?.finished {}
+    Ok(())
+}
+
+/// The ordinal that the charter gives to one of our keys.
+pub fn key_id(
+    entry: &MemberEntry,
+    purpose: KeyPurpose,
+    public: &VerifyingKey,
+) -> Result<u32, PublishError> {
+    entry
+        .keys
+        .iter()
+        .find(|key| key.purpose == purpose && key.public_key.as_bytes() == public.as_bytes())
+        .map(|key| key.key_id)
+        .ok_or_else(|| {
+            PublishError::NotEntitled(format!(
+                "the charter does not list the {purpose:?} key of our keys folder: put back the right keys, or have \
+                 the stewards list it"
+            ))
+        })
+}

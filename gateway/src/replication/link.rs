@@ -1,0 +1,237 @@
+//! What the tasks of one session share: the way out to the peer, what the peer told, and who waits for which answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sundbro_ledger::checkpoint::{UnverifiedCheckpoint, VerifiedCheckpoint};
+use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{self as wire, Frame};
+use sundbro_store::BlobKey;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::greeting::Greeting;
+use super::registry::Lane;
+use super::{SessionEnd, Shared, frames, reasons};
+
+/// Answers that wait for the task that asked. Beyond that the peer is read no further, which slows it down.
+const WAITING_REPLIES: usize = 8;
+
+/// How long the last frame of a peer that hears no more is waited for.
+const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a task that asked gets back.
+pub(super) enum Reply {
+    /// Part of an answer to Want entries.
+    Chunk(wire::Chunk),
+    /// A consistency proof, with the sizes that it is for.
+    Proof(wire::Consistency),
+    /// Part of an answer to Want blobs.
+    Payloads(wire::Payloads),
+    /// The peer cannot answer.
+    Refused(&'static str),
+}
+
+/// What the peer told about a checkpoint.
+pub(super) enum Judged {
+    /// It verifies.
+    Verified(VerifiedCheckpoint),
+    /// It can be judged once our charter is newer.
+    Aside,
+    /// It was signed with a key that our newer charter has ended: the peer will learn.
+    Outdated,
+}
+
+/// One session with one peer, after both Hellos.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: MemberName,
+    pub(super) greeting: Greeting,
+    /// An older start or a clone of the peer's gateway: nothing of its own log is taken from it.
+    pub(super) is_clone: bool,
+    out: mpsc::Sender<Frame>,
+    peer_charter: AtomicU64,
+    peer_epochs: Mutex<BTreeSet<u32>>,
+    heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
+    heads_changed: watch::Sender<u64>,
+    aside: Mutex<BTreeMap<LogId, Bytes>>,
+    routes: Mutex<BTreeMap<(LogId, Lane), mpsc::Sender<Reply>>>,
+    /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
+    pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
+    /// Sizes of trees that the peer could not prove to continue ours.
+    pub(super) unproven: Mutex<BTreeMap<LogId, u64>>,
+}
+
+impl Link {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        peer: MemberName,
+        greeting: Greeting,
+        out: mpsc::Sender<Frame>,
+    ) -> Self {
+        Self {
+            peer_charter: AtomicU64::new(greeting.charter_version),
+            peer_epochs: Mutex::new(greeting.subject_epochs.clone()),
+            shared,
+            peer,
+            greeting,
+            is_clone: false,
+            out,
+            heads: Mutex::default(),
+            heads_changed: watch::Sender::new(0),
+            aside: Mutex::default(),
+            routes: Mutex::default(),
+            declined: Mutex::default(),
+            unproven: Mutex::default(),
+        }
+    }
+
+    /// Sends a frame; waits while the peer is slow.
+    pub(super) async fn send(&self, kind: Kind) -> Result<(), SessionEnd> {
+        self.send_frame(frames::frame(kind)).await
+    }
+
+    /// Sends a frame; waits while the peer is slow.
+    pub(super) async fn send_frame(&self, frame: Frame) -> Result<(), SessionEnd> {
+        if self.out.send(frame).await.is_err() {
+            // The peer hears no more, but its last word may still be on the way: whoever reads ends the session.
+            sleep(LAST_WORD_PATIENCE).await;
+            return Err(SessionEnd::Closed);
+        }
+        Ok(())
+    }
+
+    /// Newest charter version that the peer is known to follow.
+    pub(super) fn peer_charter(&self) -> u64 {
+        self.peer_charter.load(Ordering::Relaxed)
+    }
+
+    /// The peer has this charter version: it said so, or we gave it.
+    pub(super) fn peer_has_charter(&self, version: u64) {
+        self.peer_charter.fetch_max(version, Ordering::Relaxed);
+        self.shared.context.peers.charter_heard(&self.peer, self.peer_charter());
+    }
+
+    /// Subject epochs whose key the peer has: it said so, or we gave it.
+    pub(super) fn peer_epochs(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        lock(&self.peer_epochs)
+    }
+
+    /// The checkpoints that the peer showed last, verified.
+    pub(super) fn heads(&self) -> MutexGuard<'_, BTreeMap<LogId, VerifiedCheckpoint>> {
+        lock(&self.heads)
+    }
+
+    /// Hears of new ones.
+    pub(super) fn watch_heads(&self) -> watch::Receiver<u64> {
+        self.heads_changed.subscribe()
+    }
+
+    /// Remembers what the peer showed.
+    pub(super) fn showed(&self, checkpoint: VerifiedCheckpoint) {
+        self.heads().insert(checkpoint.log_id(), checkpoint);
+        self.heads_changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Judges a checkpoint that the peer sent.
+    ///
+    /// Signed by a key that our charter lacks, it is set aside until our charter is as new as the peer's; only then is
+    /// it the peer's fault.
+    pub(super) fn judge(&self, log: &LogId, note: &Bytes) -> Result<Judged, SessionEnd> {
+        let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHECKPOINT, log, why);
+        let unverified = UnverifiedCheckpoint::parse_of(log, note)
+            .map_err(|error| bad(format!("the checkpoint is malformed: {error}")))?;
+        let history = self.shared.context.charter.history();
+        let Some(key) = history.checkpoint_key_of(&unverified) else {
+            let (ours, theirs) = (history.in_force(), self.peer_charter());
+            return match theirs.cmp(&ours) {
+                std::cmp::Ordering::Greater => {
+                    lock(&self.aside).insert(*log, note.clone());
+                    Ok(Judged::Aside)
+                }
+                std::cmp::Ordering::Less => Ok(Judged::Outdated),
+                std::cmp::Ordering::Equal => Err(bad(
+                    "the checkpoint is signed with a key that the charter does not list".into(),
+                )),
+            };
+        };
+        let verified = unverified
+            .verify(&key)
+            .map_err(|error| bad(format!("the checkpoint does not verify: {error}")))?;
+        Ok(Judged::Verified(verified))
+    }
+
+    /// The checkpoints that were set aside, to be judged again.
+    pub(super) fn take_aside(&self) -> BTreeMap<LogId, Bytes> {
+        std::mem::take(&mut lock(&self.aside))
+    }
+
+    /// Whether the peer writes a log.
+    pub(super) fn is_author(&self, log: &LogId) -> bool {
+        let history = self.shared.context.charter.history();
+        history.member_of_log(log).is_some_and(|owner| owner.member == self.peer)
+    }
+
+    /// Opens the way for answers about one lane of a log.
+    pub(super) fn ask(&self, log: LogId, lane: Lane) -> Question<'_> {
+        let (answer, answers) = mpsc::channel(WAITING_REPLIES);
+        lock(&self.routes).insert((log, lane), answer);
+        Question { link: self, key: (log, lane), answers }
+    }
+
+    /// Hands an answer to whoever asked. One that nobody waits for any more is dropped.
+    pub(super) async fn answer(&self, log: LogId, lane: Lane, reply: Reply) {
+        let route = lock(&self.routes).get(&(log, lane)).cloned();
+        if let Some(route) = route {
+            // An error says that the task has just given up.
+            let _ = route.send(reply).await;
+        }
+    }
+
+    /// Whether a task waits for answers about one lane of a log.
+    pub(super) fn is_asked(&self, log: LogId, lane: Lane) -> bool {
+        lock(&self.routes).contains_key(&(log, lane))
+    }
+}
+
+/// A question to the peer that is open.
+pub(super) struct Question<'a> {
+    link: &'a Link,
+    key: (LogId, Lane),
+    answers: mpsc::Receiver<Reply>,
+}
+
+impl Question<'_> {
+    /// The next answer.
+    pub(super) async fn next(&mut self, patience: Duration) -> Result<Reply, SessionEnd> {
+        match timeout(patience, self.answers.recv()).await {
+            Ok(Some(reply)) => Ok(reply),
+            // `link` holds the sender for as long as the question is open.
+            Ok(None) => Err(SessionEnd::Stopped),
+            Err(_) => {
+                let late = "no answer came in time";
+                Err(SessionEnd::log_fault(reasons::PEER_SILENT, &self.key.0, late))
+            }
+        }
+    }
+
+    /// An answer that is here already.
+    pub(super) fn ready(&mut self) -> Option<Reply> {
+        self.answers.try_recv().ok()
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        lock(&self.link.routes).remove(&self.key);
+    }
+}
+
+/// Locks what is only ever changed by single assignments: it is whole even after a panic elsewhere.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,198 @@
+//! Keeps every member's log here, and gives ours to every member.
+//!
+//! Of two members one dials; on the stream both sides do the same. Heads are pushed when they change; whoever is behind
+//! asks for the proof that the newer tree continues what it holds, then for chunks, from whichever peer has them. What a
+//! peer sends is checked first against a checkpoint that the log's owner signed: if that fails, the sender is dropped
+//! and the log goes on from another peer; only what a valid checkpoint commits to can stop a log, and only that one.
+
+mod announce;
+mod dialer;
+mod end;
+mod frames;
+mod greeting;
+mod holdings;
+mod link;
+mod own_log;
+mod pull;
+pub mod reasons;
+mod registry;
+mod serve;
+mod service;
+mod session;
+mod tail;
+mod take;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_proto::federation::v1::Frame;
+use sundbro_store::Store;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::charter_book::CharterBook;
+use crate::hub::{Hub, PeerTable};
+use crate::subject::SubjectKeys;
+use crate::subject::grant::SealingKey;
+
+pub use dialer::{Dial, NotReached};
+pub use end::SessionEnd;
+pub use frames::MAX_FRAME_BYTES;
+pub use greeting::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
+pub use own_log::{OwnLogCheck, OwnLogState};
+pub use service::{FederationEndpoint, TlsDial};
+
+/// Most frames that wait to be sent on one stream. With frames of at most 1 MiB this is what a peer that does not read
+/// can make us hold.
+pub const OUTBOUND_FRAMES: usize = 16;
+
+/// Who we are.
+pub struct OwnIdentity {
+    /// Our member name.
+    pub member: MemberName,
+    /// Our own log.
+    pub log: LogId,
+    /// How often this gateway was started.
+    pub incarnation: u32,
+    /// Random at every start.
+    pub instance_id: [u8; 16],
+    /// Opens the subject keys that others give us.
+    pub sealing: SealingKey,
+}
+
+/// How long replication waits for what.
+#[derive(Debug, Clone)]
+pub struct ReplicationSettings {
+    /// Unchanged heads are repeated this often; the protocol asks for at most 15 s.
+    pub heads_interval: Duration,
+    /// A peer says Hello within this, or is dropped.
+    pub hello_timeout: Duration,
+    /// A peer answers within this, or is dropped. Longer than any disk and round trip, shorter than an operator's
+    /// patience.
+    pub reply_timeout: Duration,
+    /// How long a charter that the peer announced is waited for.
+    pub charter_timeout: Duration,
+    /// How long peers are asked for our own log before it is signed.
+    pub own_log_patience: Duration,
+    /// The member whose name sorts last dials too when it was not reached for this long.
+    pub dial_patience: Duration,
+    /// First pause between two tries to reach a peer; doubled up to `backoff_cap`, jittered.
+    pub backoff_first: Duration,
+    /// Longest pause between two tries.
+    pub backoff_cap: Duration,
+}
+
+impl Default for ReplicationSettings {
+    fn default() -> Self {
+        Self {
+            heads_interval: Duration::from_secs(15),
+            hello_timeout: Duration::from_secs(10),
+            reply_timeout: Duration::from_secs(30),
+            charter_timeout: Duration::from_secs(10),
+            own_log_patience: Duration::from_secs(5),
+            dial_patience: Duration::from_secs(5),
+            backoff_first: Duration::from_millis(100),
+            backoff_cap: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What replication works with.
+pub struct ReplicationContext {
+    /// Our files.
+    pub store: Arc<Store>,
+    /// The charter.
+    pub charter: Arc<CharterBook>,
+    /// Where changes are heard of.
+    pub hub: Arc<Hub>,
+    /// What is known about peers.
+    pub peers: Arc<PeerTable>,
+    /// Subject keys.
+    pub subjects: Arc<SubjectKeys>,
+    /// Who we are.
+    pub own: OwnIdentity,
+    /// How long to wait for what.
+    pub settings: ReplicationSettings,
+    /// Ends every session.
+    pub stop: CancellationToken,
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    context: ReplicationContext,
+    holdings: holdings::Holdings,
+    registry: Arc<registry::PullRegistry>,
+    own_log: OwnLogCheck,
+}
+
+/// Replication with all peers. Cheap to clone.
+#[derive(Clone)]
+pub struct Replication {
+    shared: Arc<Shared>,
+}
+
+impl Replication {
+    /// Replication that nobody has called yet.
+    pub fn new(context: ReplicationContext) -> Self {
+        let shared = Shared {
+            holdings: holdings::Holdings::new(),
+            registry: Arc::new(registry::PullRegistry::new()),
+            own_log: OwnLogCheck::new(context.own.log),
+            context,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What the peers know of our own log: nothing is signed while this is not `Clear`.
+    pub fn own_log(&self) -> &OwnLogCheck {
+        &self.shared.own_log
+    }
+
+    /// Runs one session until it ends: frames of the peer come in, ours go out.
+    ///
+    /// `peer` is the member that the peer's certificate names. `stop` ends this session alone.
+    pub async fn session<S, E>(
+        &self,
+        peer: MemberName,
+        inbound: S,
+        outbound: mpsc::Sender<Frame>,
+        stop: CancellationToken,
+    ) -> SessionEnd
+    where
+        S: futures_util::Stream<Item = Result<Frame, E>> + Send + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        session::run(&self.shared, peer, inbound, outbound, stop).await
+    }
+
+    /// Keeps a session with every active member, and checks our own log. Runs until stopped.
+    pub async fn run<D: Dial>(&self, dial: D) {
+        let check = async {
+            let patience = self.shared.context.settings.own_log_patience;
+            self.shared.own_log.run(self.shared.other_active_members(), patience).await;
+        };
+        tokio::join!(check, dialer::run(&self.shared, Arc::new(dial)));
+    }
+}
+
+impl Shared {
+    /// Every active member but us.
+    fn other_active_members(&self) -> BTreeSet<MemberName> {
+        let history = self.context.charter.history();
+        let members = history.current().active_members().map(|entry| entry.name.clone());
+        members.filter(|name| *name != self.context.own.member).collect()
+    }
+
+    /// Runs what blocks beside the async tasks. A panic there is passed on: it is a defect here.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, SessionEnd> {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&shared))
+            .await
+            .map_err(|error| SessionEnd::ours("work on the store did not end", error))
+    }
+}

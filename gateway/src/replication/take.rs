@@ -1,0 +1,178 @@
+//! Takes what was fetched or pushed: judges it, commits what is good, and finds out whose fault the rest is.
+//!
+//! Everything here blocks and runs beside the async tasks.
+
+use std::sync::Arc;
+
+use sundbro_ledger::checkpoint::VerifiedCheckpoint;
+use sundbro_ledger::chunk::Chunk;
+use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_ledger::log::{LogHead, Refusal};
+use sundbro_ledger::transaction::VerifiedTransaction;
+use sundbro_store::{AppendReplicaError, LogState, NewBlob, PutBlobError, StoreError};
+
+use super::holdings::Holding;
+use super::own_log::root_at;
+use super::{SessionEnd, Shared, reasons};
+
+/// How far chunks were taken.
+pub(super) enum Taken {
+    /// To their end; the log ends here now.
+    All(LogHead),
+    /// Up to an entry that stops the log or makes it wait.
+    UpTo,
+}
+
+impl Shared {
+    pub(super) async fn head(self: &Arc<Self>, log: LogId) -> Result<LogHead, SessionEnd> {
+        let head = self.blocking(move |shared| shared.context.store.log_head(&log)).await?;
+        head.map_err(|error| SessionEnd::ours("the end of a log cannot be read", error))
+    }
+
+    /// Checks chunks against the owner's checkpoint, then their entries, and commits what is good. Blocking.
+    pub(super) fn take_chunks(
+        &self,
+        old_head: LogHead,
+        target: &VerifiedCheckpoint,
+        chunks: Vec<Chunk>,
+    ) -> Result<Taken, SessionEnd> {
+        let log = *old_head.log_id();
+        let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHUNK, &log, why);
+        let history = self.context.charter.history();
+        let mut head = old_head;
+        let mut entries: Vec<VerifiedTransaction> = Vec::new();
+        let mut refusal = None;
+        let mut fault = None;
+        for chunk in chunks {
+            let covered = match chunk.check(&head, target) {
+                Ok(covered) => covered,
+                Err(error) => {
+                    fault = Some(bad(error.to_string()));
+                    break;
+                }
+            };
+            let verified = covered.verify(&*history);
+            entries.extend(verified.entries);
+            head = verified.head;
+            refusal = verified.refusal;
+            if refusal.is_some() {
+                break;
+            }
+        }
+        // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
+        self.commit(&log, &entries, target, &head, refusal.as_ref())?;
+        match (fault, refusal) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(_)) => Ok(Taken::UpTo),
+            (None, None) => Ok(Taken::All(head)),
+        }
+    }
+
+    /// Commits verified entries, and what stopped them. Blocking.
+    pub(super) fn commit(
+        &self,
+        log: &LogId,
+        entries: &[VerifiedTransaction],
+        target: &VerifiedCheckpoint,
+        head: &LogHead,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), SessionEnd> {
+        let store = &self.context.store;
+        let ours = |error| SessionEnd::ours("entries were not stored", error);
+        if !entries.is_empty() {
+            match store.append_replica(log, entries, target, head) {
+                // From here the entries survive a crash: the next session goes on after them.
+                Ok(()) => {}
+                // Stopped meanwhile, by what another session brought.
+                Err(AppendReplicaError::LogStopped(_)) => return Ok(()),
+                Err(error) => return Err(SessionEnd::ours("entries were not stored", error)),
+            }
+        }
+        let state = match refusal {
+            None => LogState::Followed,
+            Some(refusal) => state_after(refusal),
+        };
+        let before = store.log_status(log).map_err(ours)?.state;
+        if before != state {
+            self.mark(log, &state).map_err(ours)?;
+        }
+        self.after_entries().map_err(ours)
+    }
+
+    /// Stores blobs that were asked for. Blocking.
+    pub(super) fn put_blobs(&self, log: &LogId, blobs: &[NewBlob]) -> Result<(), SessionEnd> {
+        match self.context.store.put_blobs(blobs) {
+            Ok(()) => {}
+            Err(PutBlobError::Store(error)) => {
+                return Err(SessionEnd::ours("blobs were not stored", error));
+            }
+            Err(error) => {
+                return Err(SessionEnd::log_fault(reasons::BAD_BLOB, log, error.to_string()));
+            }
+        }
+        self.after_blobs().map_err(|error| SessionEnd::ours("the index was not folded", error))
+    }
+
+    /// Notes a checkpoint that a peer showed; finds out when it contradicts what is held.
+    pub(super) async fn saw(
+        self: &Arc<Self>,
+        checkpoint: VerifiedCheckpoint,
+    ) -> Result<(), SessionEnd> {
+        let view = self.view().await?;
+        let held = view.get(&checkpoint.log_id());
+        if held.is_some_and(|held| is_same(held, &checkpoint)) {
+            return Ok(());
+        }
+        let seen = self.blocking(move |shared| shared.note(&checkpoint)).await?;
+        seen.map_err(|error| SessionEnd::ours("a checkpoint was not stored", error))
+    }
+
+    fn note(&self, checkpoint: &VerifiedCheckpoint) -> Result<(), StoreError> {
+        let store = &self.context.store;
+        let log = checkpoint.log_id();
+        let status = store.log_status(&log)?;
+        if checkpoint.size() > status.committed_size {
+            return store.note_newest_seen(checkpoint);
+        }
+        if root_at(store, &log, checkpoint.size())? == *checkpoint.root()
+            || matches!(status.state, LogState::Stopped { .. })
+        {
+            return Ok(());
+        }
+        // The owner signed a tree that is not the beginning of the one that we verified under its signature.
+        let reason = "EQUIVOCATION".to_owned();
+        self.mark(&log, &LogState::Stopped { position: checkpoint.size(), reason })?;
+        self.context.hub.heads_changed();
+        Ok(())
+    }
+
+    /// Whether a checkpoint of a member's log has ever been seen here.
+    pub(super) async fn knows_entries_of(
+        self: &Arc<Self>,
+        member: &MemberName,
+    ) -> Result<bool, SessionEnd> {
+        let view = self.view().await?;
+        let history = self.context.charter.history();
+        let is_members =
+            |log: &LogId| history.member_of_log(log).is_some_and(|owner| owner.member == *member);
+        Ok(view.iter().any(|(log, held)| is_members(log) && held.status.newest_seen_size > 0))
+    }
+}
+
+fn is_same(held: &Holding, checkpoint: &VerifiedCheckpoint) -> bool {
+    let committed = held.status.checkpoint.as_ref();
+    committed.is_some_and(|row| row.size == checkpoint.size() && row.root == *checkpoint.root())
+}
+
+fn state_after(refusal: &Refusal) -> LogState {
+    let (position, reason) = (refusal.position(), refusal.code().to_owned());
+    match refusal {
+        Refusal::Invalid { .. } => LogState::Stopped { position, reason },
+        Refusal::Waiting { .. } => LogState::Waiting { position, reason },
+    }
+}
+
+/// One past the last entry of a chunk.
+pub(super) fn end_of(chunk: &Chunk) -> u64 {
+    chunk.start.saturating_add(chunk.entries.len() as u64)
+}

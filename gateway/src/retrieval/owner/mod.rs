@@ -1,0 +1,207 @@
+//! The owner's side: judges a signed request, and streams the record if policy permits it.
+//!
+//! Refused and unknown take the same steps and give the same bytes. Request and grant are durable in the audit log before
+//! the first byte of the record leaves, the completion before it is sent. Content goes from the adapter to the wire and
+//! is never kept.
+
+mod acknowledged;
+mod error;
+mod judge;
+mod sources;
+mod transfer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sundbro_adapters::adapter::Content;
+use sundbro_ledger::ids::MemberName;
+use sundbro_ledger::retrieval::{Grant, Request, Verified};
+use sundbro_proto::federation::v1::RetrieveRecordResponse;
+use sundbro_proto::federation::v1::retrieve_record_response::Part;
+use sundbro_proto::ledger::v1::SignedMessage;
+use sundbro_store::Store;
+use sundbro_store::audit::{AuditRecord, Nonce};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+
+pub use error::{AcknowledgeError, ServeError};
+pub use sources::{SourceSet, Sources};
+
+use self::judge::{Judged, Permitted};
+use super::audit::{self, Story};
+use super::policy::Policy;
+use super::signer::ServiceSigner;
+use super::{NowMillis, PARTS_IN_FLIGHT, blocking};
+use crate::charter_book::CharterBook;
+use crate::status;
+
+/// How long nonces are remembered: far longer than a request is fresh, so that a clock that is set back does not make
+/// a used one good again.
+const NONCES_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How often old nonces are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(600);
+
+/// What the owner's side works with.
+pub struct OwnerContext {
+    /// Signs grants and completions; names us.
+    pub signer: Arc<ServiceSigner>,
+    /// Our log, locators and audit log.
+    pub store: Arc<Store>,
+    /// The charter in force.
+    pub charter: Arc<CharterBook>,
+    /// Who may read what. Replaced as a whole when the policy file changes.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The local systems.
+    pub sources: Arc<dyn Sources>,
+    /// The wall clock.
+    pub now_millis: NowMillis,
+}
+
+/// One record on its way: a grant, data, a completion; or a status.
+pub type RecordStream = ReceiverStream<Result<RetrieveRecordResponse, Status>>;
+
+/// Serves our records.
+pub struct Owner {
+    context: OwnerContext,
+    transfers: TaskTracker,
+}
+
+impl Owner {
+    /// Nothing runs before the first request.
+    pub fn new(context: OwnerContext) -> Arc<Self> {
+        Arc::new(Self { context, transfers: TaskTracker::new() })
+    }
+
+    /// Judges the request of `peer`, the member at the other end of the connection, and answers it.
+    ///
+    /// # Errors
+    /// When there is nothing to stream. A refusal is no error here: it is a stream of one grant and a status.
+    pub async fn retrieve(
+        self: &Arc<Self>,
+        peer: &MemberName,
+        request: SignedMessage,
+    ) -> Result<RecordStream, ServeError> {
+        let (owner, peer) = (self.clone(), peer.clone());
+        match blocking(move || owner.judge(&peer, &request)).await?? {
+            Judged::Refused { grant } => Ok(refusal(&grant)),
+            Judged::Permitted(permitted) => self.serve(*permitted).await,
+        }
+    }
+
+    /// Takes the requester's acknowledgement. The same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`AcknowledgeError`]; nothing was written.
+    pub async fn acknowledge(
+        self: &Arc<Self>,
+        peer: &MemberName,
+        acknowledgement: SignedMessage,
+    ) -> Result<(), AcknowledgeError> {
+        let (owner, peer) = (self.clone(), peer.clone());
+        blocking(move || owner.record_acknowledgement(&peer, &acknowledgement)).await?
+    }
+
+    /// Forgets old nonces now and then, until `stop`; then waits for transfers that have begun.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(FORGET_INTERVAL);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            let owner = self.clone();
+            let forgotten = blocking(move || {
+                let kept = i64::try_from(NONCES_KEPT.as_secs()).unwrap_or(i64::MAX);
+                owner.context.store.forget_nonces((owner.now_millis() / 1000).saturating_sub(kept))
+            });
+            if let Ok(Err(error)) = forgotten.await {
+                tracing::warn!(error = status::chain(&error), "old nonces are not forgotten");
+            }
+        }
+        self.transfers.close();
+        self.transfers.wait().await;
+    }
+
+    /// Opens the source, makes the grant durable, and starts the transfer.
+    async fn serve(self: &Arc<Self>, mut permitted: Permitted) -> Result<RecordStream, ServeError> {
+        let opened = self.open(&mut permitted).await;
+        let owner = self.clone();
+        let (permitted, grant, content) = blocking(move || {
+            match opened {
+                Ok(content) => Ok((owner.grant(&permitted)?, content)),
+                Err(error) => owner.not_served(&permitted, error),
+            }
+            .map(|(grant, content)| (permitted, grant, content))
+        })
+        .await??;
+        // From here request and grant survive a crash, so data may leave.
+        Ok(self.start(permitted, grant, content))
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        permitted: Permitted,
+        grant: Verified<Grant>,
+        content: Content,
+    ) -> RecordStream {
+        let (to, parts) = mpsc::channel(PARTS_IN_FLIGHT);
+        let transfer = transfer::Transfer::new(self.clone(), permitted, grant, to);
+        self.transfers.spawn(transfer.run(content));
+        ReceiverStream::new(parts)
+    }
+
+    /// Makes entries durable together with the request's nonce. They are written once, or not at all.
+    fn audit_once(
+        &self,
+        request: &Verified<Request>,
+        records: &[AuditRecord],
+    ) -> Result<(), ServeError> {
+        let body = request.body();
+        let written = self.context.store.audit_append_once(
+            body.requester.as_str(),
+            &body.nonce,
+            body.requested_unix_seconds,
+            records,
+        );
+        match written.map_err(ServeError::Audit)? {
+            Nonce::Fresh => Ok(()),
+            Nonce::Used => Err(ServeError::NonceUsed),
+        }
+    }
+
+    /// Writes that a permitted record could not be served, and gives back why.
+    fn not_served<T>(&self, permitted: &Permitted, error: ServeError) -> Result<T, ServeError> {
+        let now = self.now_millis();
+        let story = &permitted.story;
+        let received = story.message(audit::REQUEST_RECEIVED, now, &permitted.request);
+        let kind = crate::status::Fault::reason(&error).code;
+        let ended = story.decided(kind, now, &permitted.decision.rule, true);
+        self.audit_once(&permitted.request, &[received, ended])?;
+        Err(error)
+    }
+
+    fn story(&self, request: &Request) -> Story {
+        Story::new(request, &request.requester)
+    }
+
+    fn member(&self) -> &MemberName {
+        self.context.signer.member()
+    }
+
+    fn now_millis(&self) -> i64 {
+        (self.context.now_millis)()
+    }
+}
+
+fn refusal(grant: &Verified<Grant>) -> RecordStream {
+    let (to, parts) = mpsc::channel(2);
+    // Both fit: the channel was made for them.
+    let grant = RetrieveRecordResponse { part: Some(Part::Grant(grant.to_wire())) };
+    drop(to.try_send(Ok(grant)));
+    drop(to.try_send(Err(status::not_available())));
+    ReceiverStream::new(parts)
+}

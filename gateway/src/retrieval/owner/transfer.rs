@@ -1,0 +1,148 @@
+//! Streams one permitted record: grant, data straight from the adapter, completion.
+//!
+//! Size and digest are taken while it streams. The completion is durable in the audit log before it is sent; an
+//! unfinished transfer leaves one that says ABORTED.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use sundbro_adapters::adapter::{Content, ReadError};
+use sundbro_ledger::ids::ContentDigest;
+use sundbro_ledger::retrieval::{Completion, CompletionStatus, Grant, Verified};
+use sundbro_proto::federation::v1::RetrieveRecordResponse;
+use sundbro_proto::federation::v1::retrieve_record_response::Part;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::super::{FRAME_TIMEOUT, MAX_DATA_BYTES, audit, blocking};
+use super::judge::Permitted;
+use super::{Owner, ServeError};
+use crate::status;
+
+pub(super) struct Transfer {
+    owner: Arc<Owner>,
+    permitted: Permitted,
+    grant: Verified<Grant>,
+    to: mpsc::Sender<Result<RetrieveRecordResponse, Status>>,
+    sent: u64,
+    hash: Sha256,
+}
+
+/// Why a transfer ended early.
+enum Cut {
+    /// What the requester is told.
+    Failed(ServeError),
+    /// The requester is gone, or takes nothing: nobody can be told.
+    NobodyThere,
+}
+
+impl Transfer {
+    pub(super) fn new(
+        owner: Arc<Owner>,
+        permitted: Permitted,
+        grant: Verified<Grant>,
+        to: mpsc::Sender<Result<RetrieveRecordResponse, Status>>,
+    ) -> Self {
+        Self { owner, permitted, grant, to, sent: 0, hash: Sha256::new() }
+    }
+
+    pub(super) async fn run(mut self, content: Content) {
+        let cut = self.copy(content).await.err();
+        let status = match cut {
+            None => CompletionStatus::Complete,
+            Some(_) => CompletionStatus::Aborted,
+        };
+        let to = self.to.clone();
+        let completion = match blocking(move || self.complete(status)).await {
+            Ok(Ok(completion)) => completion,
+            Ok(Err(error)) => {
+                // What is not in the audit log is not said.
+                drop(timeout(FRAME_TIMEOUT, to.send(Err(status::of(&error)))).await);
+                return;
+            }
+            Err(interrupted) => {
+                drop(to.try_send(Err(status::of(&ServeError::from(interrupted)))));
+                return;
+            }
+        };
+        if matches!(cut, Some(Cut::NobodyThere)) {
+            return;
+        }
+        let part = Part::Completion(completion.to_wire());
+        let sent = timeout(FRAME_TIMEOUT, to.send(Ok(RetrieveRecordResponse { part: Some(part) })));
+        if let (Ok(Ok(())), Some(Cut::Failed(error))) = (sent.await, cut) {
+            drop(timeout(FRAME_TIMEOUT, to.send(Err(status::of(&error)))).await);
+        }
+    }
+
+    /// Sends grant and data. Ends without an error only if every byte was sent and all were what was registered.
+    async fn copy(&mut self, mut content: Content) -> Result<(), Cut> {
+        self.send(Part::Grant(self.grant.to_wire())).await?;
+        let Some((size, sha256)) = self.permitted.expected() else {
+            return Err(Cut::Failed(ServeError::SourceUnavailable));
+        };
+        loop {
+            let next = timeout(FRAME_TIMEOUT, content.stream.next()).await;
+            let next = next.map_err(|_| Cut::Failed(ServeError::SourceUnavailable))?;
+            let mut piece = match next {
+                None => break,
+                Some(Ok(piece)) => piece,
+                Some(Err(ReadError::Changed)) => {
+                    return Err(Cut::Failed(ServeError::DigestMismatch));
+                }
+                Some(Err(_)) => return Err(Cut::Failed(ServeError::SourceUnavailable)),
+            };
+            // Never more than was registered: what comes after it is not the record.
+            if self.sent.saturating_add(piece.len() as u64) > size {
+                return Err(Cut::Failed(ServeError::DigestMismatch));
+            }
+            while !piece.is_empty() {
+                let frame = piece.split_to(piece.len().min(MAX_DATA_BYTES));
+                self.send_data(frame).await?;
+            }
+        }
+        let same = self.sent == size && digest(&self.hash) == sha256;
+        if same { Ok(()) } else { Err(Cut::Failed(ServeError::DigestMismatch)) }
+    }
+
+    async fn send_data(&mut self, frame: Bytes) -> Result<(), Cut> {
+        self.send(Part::Data(frame.clone())).await?;
+        self.sent += frame.len() as u64;
+        self.hash.update(&frame);
+        Ok(())
+    }
+
+    async fn send(&self, part: Part) -> Result<(), Cut> {
+        let sent = self.to.send(Ok(RetrieveRecordResponse { part: Some(part) }));
+        match timeout(FRAME_TIMEOUT, sent).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Cut::NobodyThere),
+        }
+    }
+
+    /// Signs the completion and makes it durable. Blocking.
+    fn complete(&self, status: CompletionStatus) -> Result<Verified<Completion>, ServeError> {
+        let completion = self.owner.context.signer.sign(|charter_version, key_id| Completion {
+            grant: self.grant.digest(),
+            bytes_sent: self.sent,
+            content_sha256: digest(&self.hash),
+            status,
+            charter_version,
+            key_id,
+        })?;
+        let kind = match status {
+            CompletionStatus::Complete => audit::COMPLETED,
+            CompletionStatus::Aborted => audit::ABORTED,
+        };
+        let record = self.permitted.story.message(kind, self.owner.now_millis(), &completion);
+        self.owner.context.store.audit_append(&[record]).map_err(ServeError::Audit)?;
+        Ok(completion)
+    }
+}
+
+fn digest(hash: &Sha256) -> ContentDigest {
+    ContentDigest::new(hash.clone().finalize().into())
+}

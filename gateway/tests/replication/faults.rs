@@ -1,0 +1,214 @@
+//! What is wrong, and who pays for it: the sender its session, the log its progress, and nobody else anything.
+
+use bytes::Bytes;
+use sundbro_gateway::replication::{OwnLogState, SessionEnd};
+use sundbro_ledger::ids::RootHash;
+use sundbro_proto::federation::v1::Frame;
+use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_store::LogState;
+
+use crate::script::{Log, Peer, Spoil, hello};
+use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect};
+
+/// A log whose entry 270 is spoiled stops there at whoever fetches it; the other log goes on.
+async fn stops_only_that_log(spoil: Spoil, reason: &str) {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    let log = Log::new(&federation, LAB, 280, Some((270, spoil)));
+    let _honest = connect(&gp, &hospital);
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head()).await;
+    let stopped = gp.until(|gp| {
+        let status = gp.store.log_status(&log.id).expect("a status");
+        matches!(status.state, LogState::Stopped { .. })
+    });
+    tokio::select! {
+        () = stopped => {}
+        () = lab.serve(&log, |chunk| chunk) => panic!("the sender is not to blame"),
+    }
+    let status = gp.store.log_status(&log.id).expect("a status");
+    assert_eq!(status.state, LogState::Stopped { position: 270, reason: reason.to_owned() });
+    assert_eq!(status.committed_size, 270, "what was good is kept");
+    assert_eq!(status.newest_seen_size, 280);
+    assert!(gp.peers.is_reachable(&crate::support::name(LAB)));
+    // Only that log: the hospital's goes on.
+    hospital.publish(3);
+    gp.holds(&hospital.log, 3).await;
+}
+
+#[tokio::test]
+async fn a_bad_signature_under_a_valid_checkpoint_stops_its_log() {
+    stops_only_that_log(Spoil::Signature, "BAD_SIGNATURE").await;
+}
+
+#[tokio::test]
+async fn a_bad_link_under_a_valid_checkpoint_stops_its_log() {
+    stops_only_that_log(Spoil::Link, "BAD_LINK").await;
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_canonical_under_a_valid_checkpoint_stops_its_log() {
+    stops_only_that_log(Spoil::NotCanonical, "NOT_CANONICAL").await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_under_a_valid_checkpoint_stops_its_log() {
+    stops_only_that_log(Spoil::WrongKey, "WRONG_KEY").await;
+}
+
+#[tokio::test]
+async fn a_relay_that_changes_a_chunk_is_dropped_and_the_log_goes_on() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let log = Log::new(&federation, LAB, 600, None);
+    // The hospital relays the laboratory's log, and flips one bit in the second chunk.
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    hospital.show(log.head()).await;
+    hospital
+        .serve(&log, |mut chunk| {
+            if chunk.start == 256 {
+                let mut bundle = chunk.bundle.to_vec();
+                bundle[100] ^= 1;
+                chunk.bundle = Bytes::from(bundle);
+            }
+            chunk
+        })
+        .await;
+    let end = hospital.running.end().await;
+    assert!(matches!(end, SessionEnd::PeerFault { reason: "BAD_CHUNK", .. }), "{end:?}");
+    let status = gp.store.log_status(&log.id).expect("a status");
+    assert_eq!((status.state, status.committed_size), (LogState::Followed, 256));
+    let view = gp.peers.view(&crate::support::name(HOSPITAL)).expect("known");
+    assert_eq!(view.cause, Some("BAD_CHUNK"));
+    // The laboratory itself has the right bytes.
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == 600) => {}
+        () = lab.serve(&log, |chunk| chunk) => panic!("the laboratory did nothing wrong"),
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_nobody_signed_ends_the_session_and_not_the_log() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let log = Log::new(&federation, LAB, 5, None);
+    let mut forged = log.head();
+    let mut note = forged.checkpoint.to_vec();
+    // A digit of the size: the signature is now over something else.
+    let digit = note.iter().position(|byte| *byte == b'5').expect("the size");
+    note[digit] = b'6';
+    forged.checkpoint = note.into();
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    hospital.show(forged).await;
+    let problem = hospital.closing_problem().await;
+    assert_eq!(problem.reason, "BAD_CHECKPOINT");
+    assert_eq!(problem.log_id, log.id.as_bytes()[..]);
+    assert_eq!(gp.store.log_status(&log.id).expect("a status").state, LogState::Followed);
+}
+
+#[tokio::test]
+async fn two_roots_of_one_size_stop_the_log_as_an_equivocation() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let log = Log::new(&federation, LAB, 5, None);
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == 5) => {}
+        () = lab.serve(&log, |chunk| chunk) => panic!("nothing is wrong yet"),
+    }
+    lab.show(log.head_with(RootHash::new([9; 32]))).await;
+    gp.until(|gp| {
+        let state = gp.store.log_status(&log.id).expect("a status").state;
+        matches!(state, LogState::Stopped { reason, .. } if reason == "EQUIVOCATION")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tree_that_is_not_proven_to_continue_ours_stalls_the_log() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let short = Log::new(&federation, LAB, 5, None);
+    // Another history with the same beginning of the name: it differs from position 3 on.
+    let other = Log::new(&federation, LAB, 9, Some((3, Spoil::WrongKey)));
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(short.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&short.id) == 5) => {}
+        () = lab.serve(&short, |chunk| chunk) => panic!("nothing is wrong yet"),
+    }
+    lab.show(other.head()).await;
+    let stalled = gp.until(|gp| {
+        let state = gp.store.log_status(&short.id).expect("a status").state;
+        matches!(state, LogState::Stalled { .. })
+    });
+    tokio::select! {
+        () = stalled => {}
+        () = lab.serve(&other, |chunk| chunk) => panic!("who is to blame is not known"),
+    }
+    assert_eq!(gp.size(&short.id), 5);
+}
+
+#[tokio::test]
+async fn a_longer_own_log_at_a_peer_stops_signing() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    gp.publish(2);
+    // What the hospital kept: seven entries that the GP signed before its database was put back.
+    let lost = Log::new(&federation, GP, 7, None);
+    let hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    let mut state = gp.replication.own_log().state();
+    hospital.show(lost.head()).await;
+    let stopped = state.wait_for(|state| matches!(state, OwnLogState::Stopped(_))).await;
+    let OwnLogState::Stopped(stop) = stopped.expect("lives").clone() else { unreachable!() };
+    assert_eq!(stop.reason(), "OWN_LOG_BEHIND");
+    assert!(stop.to_string().contains(HOSPITAL), "{stop}");
+    assert_eq!(gp.store.signing_stop(), Some(stop));
+}
+
+#[tokio::test]
+async fn another_own_log_at_a_peer_stops_signing() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    gp.publish(2);
+    let other = Log::new(&federation, GP, 2, None);
+    let hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    let mut state = gp.replication.own_log().state();
+    hospital.show(other.head()).await;
+    state.wait_for(|state| matches!(state, OwnLogState::Stopped(_))).await.expect("lives");
+    assert_eq!(gp.store.signing_stop().map(|stop| stop.reason()), Some("OWN_LOG_DIVERGES"));
+}
+
+#[tokio::test]
+async fn frames_out_of_order_or_unknown_end_the_session_with_the_reason() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let twice = hello(&federation, LAB);
+    for (second, reason) in [
+        (Frame { kind: Some(Kind::Hello(twice)) }, "MALFORMED_FRAME"),
+        (Frame { kind: None }, "UNKNOWN_FRAME"),
+    ] {
+        let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+        lab.send_frame(second).await;
+        assert_eq!(lab.closing_problem().await.reason, reason);
+    }
+}
+
+#[tokio::test]
+async fn more_questions_than_one_session_may_have_end_it() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    gp.publish(256 * 20);
+    let lab = Peer::greeting(&federation, &gp, LAB).await;
+    for _ in 0..200 {
+        if lab.try_want(gp.log, 0, 256 * 20).await.is_err() {
+            break;
+        }
+    }
+    let end = lab.running.end().await;
+    assert!(matches!(end, SessionEnd::PeerFault { reason: "TOO_MANY_REQUESTS", .. }), "{end:?}");
+}

@@ -1,0 +1,8 @@
+//! Replication between gateways with real stores and streams in memory, and against peers that misbehave.
+
+mod dial;
+mod faults;
+mod follow;
+mod script;
+mod support;
+mod trust;

@@ -1,0 +1,408 @@
+//! A small federation for tests: everybody's keys, real stores in temporary folders, streams in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use sundbro_gateway::charter_book::CharterBook;
+use sundbro_gateway::hub::{Hub, PeerTable};
+use sundbro_gateway::replication::{
+    OUTBOUND_FRAMES, OwnIdentity, Replication, ReplicationContext, ReplicationSettings, SessionEnd,
+};
+use sundbro_gateway::subject::SubjectKeys;
+use sundbro_gateway::subject::grant::SealingKey;
+use sundbro_ledger::blob::{Blob, detail_commitment};
+use sundbro_ledger::card::make_card;
+use sundbro_ledger::charter::{Charter, Environment};
+use sundbro_ledger::checkpoint::Origin;
+use sundbro_ledger::drafting::Draft;
+use sundbro_ledger::history::{CharterHistory, Offered};
+use sundbro_ledger::ids::{FederationId, LogId, MemberName};
+use sundbro_ledger::member::{
+    Endpoint, KeyPurpose, LogEpoch, MemberEntry, MemberKey, MemberRole, MemberState, PublicKey,
+};
+use sundbro_ledger::signing::SigningKey;
+use sundbro_ledger::subject::{SubjectKey, key_commitment};
+use sundbro_ledger::transaction::Audience;
+use sundbro_proto::federation::v1::Frame;
+use sundbro_proto::ledger::v1;
+use sundbro_store::{Identity, OpenOptions, OwnDraft, OwnSigner, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+pub const GP: &str = "gp.example";
+pub const HOSPITAL: &str = "hospital.example";
+pub const LAB: &str = "lab.example";
+
+pub const TRANSACTION: u32 = 1;
+pub const CHECKPOINT: u32 = 2;
+pub const SEALING: u32 = 3;
+
+/// How long a test waits for something that should happen at once on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn name(text: &str) -> MemberName {
+    MemberName::new(text).expect("a member name")
+}
+
+fn digest(what: &str) -> [u8; 32] {
+    Sha256::digest(what).into()
+}
+
+/// A member's key, from its name: tests are the same every time.
+pub fn key(member: &str, key_id: u32) -> SigningKey {
+    SigningKey::from_seed(&digest(&format!("{member}/{key_id}")))
+}
+
+fn sealing(member: &str) -> SealingKey {
+    SealingKey::new(SEALING, &digest(&format!("{member}/sealing")))
+}
+
+pub fn subject_key(epoch: u32) -> SubjectKey {
+    SubjectKey::new(digest(&format!("subject {epoch}")))
+}
+
+fn entry(member: &str) -> MemberEntry {
+    let ed25519 = |key_id| PublicKey::Ed25519(key(member, key_id).public());
+    let listed = [
+        (TRANSACTION, KeyPurpose::Transaction, ed25519(TRANSACTION), 1),
+        (CHECKPOINT, KeyPurpose::Checkpoint, ed25519(CHECKPOINT), 1),
+        (SEALING, KeyPurpose::Sealing, PublicKey::X25519(sealing(member).public()), 0),
+    ];
+    let keys = listed.map(|(key_id, purpose, public_key, log_epoch)| MemberKey {
+        key_id,
+        purpose,
+        public_key,
+        log_epoch,
+        from: 0,
+        to: None,
+    });
+    MemberEntry {
+        name: name(member),
+        display_name: member.to_owned(),
+        identifiers: Vec::new(),
+        roles: vec![MemberRole::Hospital],
+        state: MemberState::Active,
+        endpoint: Endpoint::new(&format!("{member}:7443")).expect("an endpoint"),
+        keys: keys.into(),
+        log_epochs: vec![LogEpoch { epoch: 1, end: None }],
+    }
+}
+
+/// The charter as everybody has it, and the steward's key.
+pub struct Federation {
+    steward: SigningKey,
+    pub history: CharterHistory,
+}
+
+impl Federation {
+    /// GP, hospital and laboratory; one steward; one subject epoch.
+    pub fn found() -> Self {
+        let steward = key("steward", 1);
+        let mut draft = Draft::found(Environment::Test);
+        draft.add_steward("Region", steward.public());
+        for member in [GP, HOSPITAL, LAB] {
+            let keys = [key(member, TRANSACTION), key(member, CHECKPOINT)];
+            let card = make_card(&entry(member), &FederationId::FOUNDING, &keys).expect("a card");
+            draft.add_member(&card).expect("a founder");
+        }
+        draft.set_authority(vec![0x30; 64].into(), [GP, HOSPITAL, LAB].map(name));
+        draft.add_subject_epoch(|epoch| key_commitment(epoch, &subject_key(epoch)));
+        let mut proposal = draft.propose().expect("a proposal");
+        proposal.sign(&steward).expect("a steward");
+        let first = proposal.finish().expect("version 1");
+        Self { steward, history: CharterHistory::found(first).expect("a federation") }
+    }
+
+    pub fn id(&self) -> FederationId {
+        self.history.federation_id()
+    }
+
+    pub fn origin(&self, member: &str) -> Origin {
+        Origin::new(&name(member), &self.id(), 1)
+    }
+
+    pub fn log(&self, member: &str) -> LogId {
+        self.origin(member).log_id()
+    }
+
+    /// The next version, signed and followed by the federation; gateways learn it by themselves.
+    pub fn publish(&mut self, change: impl FnOnce(&mut Draft)) -> Charter {
+        let mut draft = Draft::next(&self.history).expect("a draft");
+        change(&mut draft);
+        let mut proposal = draft.propose().expect("a proposal");
+        proposal.sign(&self.steward).expect("a steward");
+        let charter = proposal.finish().expect("signed");
+        let _ = self.history.offer(charter.clone()).expect("a valid successor");
+        charter
+    }
+}
+
+/// One member's gateway, as far as replication needs it.
+pub struct Gateway {
+    pub member: MemberName,
+    pub log: LogId,
+    pub store: Arc<Store>,
+    pub charter: Arc<CharterBook>,
+    pub hub: Arc<Hub>,
+    pub peers: Arc<PeerTable>,
+    pub subjects: Arc<SubjectKeys>,
+    pub replication: Replication,
+    federation_id: FederationId,
+    origin: Origin,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    pub fn new(federation: &Federation, member: &str) -> Self {
+        Self::with(federation, member, |settings| settings)
+    }
+
+    pub fn with(
+        federation: &Federation,
+        member: &str,
+        settings: impl FnOnce(ReplicationSettings) -> ReplicationSettings,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = federation.log(member);
+        let options = OpenOptions {
+            identity: Identity { federation_id: federation.id(), own_log: log },
+            gate: None,
+            cache_bytes: 1 << 20,
+            recreate_gate: false,
+        };
+        let store = Arc::new(Store::open(folder.path(), options).expect("a store"));
+        for charter in federation.history.charters() {
+            store.put_charter(&charter.to_wire()).expect("stored");
+        }
+        let charter = CharterBook::open(Arc::clone(&store), &federation.id()).expect("a charter");
+        let subjects = SubjectKeys::open(folder.path()).expect("subject keys");
+        let (charter, subjects) = (Arc::new(charter), Arc::new(subjects));
+        let (hub, peers) = (Arc::new(Hub::new()), Arc::new(PeerTable::new()));
+        let own = OwnIdentity {
+            member: name(member),
+            log,
+            incarnation: store.incarnation(),
+            instance_id: [7; 16],
+            sealing: sealing(member),
+        };
+        let replication = Replication::new(ReplicationContext {
+            store: Arc::clone(&store),
+            charter: Arc::clone(&charter),
+            hub: Arc::clone(&hub),
+            peers: Arc::clone(&peers),
+            subjects: Arc::clone(&subjects),
+            own,
+            settings: settings(ReplicationSettings::default()),
+            stop: CancellationToken::new(),
+        });
+        Self {
+            member: name(member),
+            log,
+            store,
+            charter,
+            hub,
+            peers,
+            subjects,
+            replication,
+            federation_id: federation.id(),
+            origin: federation.origin(member),
+            folder,
+        }
+    }
+
+    /// Registers `count` records in our own log, each with a detail.
+    pub fn publish(&self, count: u64) {
+        let signer = OwnSigner {
+            federation_id: self.federation_id,
+            origin: self.origin.clone(),
+            charter_version: self.charter.version(),
+            key_id: TRANSACTION,
+            transaction_key: &key(self.member.as_str(), TRANSACTION),
+            checkpoint_key: &key(self.member.as_str(), CHECKPOINT),
+        };
+        let start = self.size(&self.log);
+        let numbers: Vec<u64> = (start..start + count).collect();
+        for group in numbers.chunks(4_096) {
+            let drafts = group.iter().map(|number| draft(&self.member, *number)).collect();
+            let history = self.charter.history();
+            let append = self.store.append_own(drafts, &signer, 500_000, &*history);
+            assert!(append.expect("an append").outcomes.iter().all(Result::is_ok));
+        }
+        while !self.store.fold(&*self.charter, 8_192).expect("folds").finished {}
+        self.hub.heads_changed();
+    }
+
+    /// Follows a charter that the stewards published, as an operator would.
+    pub fn follow(&self, charter: &Charter) {
+        let offered = self.charter.offer(&charter.to_wire()).expect("a valid charter");
+        assert_eq!(offered, Offered::Accepted);
+    }
+
+    /// How many entries of a log are here.
+    pub fn size(&self, log: &LogId) -> u64 {
+        self.store.log_status(log).expect("a status").committed_size
+    }
+
+    /// Waits until a log has this size here and nothing of it is missing.
+    pub async fn holds(&self, log: &LogId, size: u64) {
+        self.until(|gateway| {
+            let counts = gateway.store.index_counts(log).expect("counts");
+            gateway.size(log) == size && counts.indexed_size == size && counts.missing_blobs == 0
+        })
+        .await;
+    }
+
+    /// Waits until something holds, looking again whenever something changed.
+    pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let mut heads = self.hub.watch_heads();
+        let mut blobs = self.hub.watch_blobs();
+        let mut charter = self.charter.watch();
+        let mut subjects = self.subjects.watch();
+        let mut peers = self.peers.watch();
+        let wait = async {
+            while !holds(self) {
+                tokio::select! {
+                    _ = heads.changed() => {}
+                    _ = blobs.changed() => {}
+                    _ = charter.changed() => {}
+                    _ = subjects.changed() => {}
+                    _ = peers.changed() => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("it happened in time");
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+/// A registration with a detail; the same number gives the same bytes.
+pub fn draft(member: &MemberName, number: u64) -> OwnDraft {
+    let record = v1::ObjectId {
+        member: member.to_string(),
+        id: Bytes::copy_from_slice(&digest(&format!("{member} record {number}"))[..16]),
+    };
+    let detail = v1::RecordDetail {
+        record: Some(v1::RecordVersion { record: Some(record.clone()), version: 1 }),
+        audience: Some(v1::DetailAudience { all: true, ..Default::default() }),
+        media_type: "application/fhir+json".into(),
+        content_sha256: Bytes::copy_from_slice(&digest("content")),
+        content_size_bytes: 7,
+        ..Default::default()
+    };
+    let detail = frame_blob(&detail, &format!("{member} detail {number}"));
+    let tag = v1::SubjectTag {
+        scheme: 1,
+        epoch: 1,
+        value: Bytes::copy_from_slice(&digest(&format!("person {}", number % 7))),
+    };
+    let registered = v1::RecordRegistered {
+        record: Some(record),
+        version: 1,
+        subjects: vec![tag],
+        lifecycle: 1,
+        detail_commitment: Bytes::copy_from_slice(detail_commitment(detail.bytes()).as_bytes()),
+        ..Default::default()
+    };
+    let payload = v1::TransactionPayload {
+        body: Some(v1::transaction_payload::Body::RecordRegistered(registered)),
+    };
+    let payload = frame_blob(&payload, &format!("{member} payload {number}"));
+    OwnDraft {
+        commitment: payload.payload_commitment(),
+        payload: payload.bytes().clone(),
+        audience: Audience::Federation,
+        detail: Some((detail.detail_commitment(), detail.bytes().clone())),
+        locator: None,
+        request: None,
+    }
+}
+
+fn frame_blob(message: &impl prost::Message, salt: &str) -> Blob {
+    Blob::frame(&digest(salt), &message.encode_to_vec(), Audience::Federation).expect("a blob")
+}
+
+/// One end of a session that runs.
+pub struct Running {
+    pub stop: CancellationToken,
+    pub task: JoinHandle<SessionEnd>,
+}
+
+impl Running {
+    /// How it ended.
+    pub async fn end(self) -> SessionEnd {
+        tokio::time::timeout(PATIENCE, self.task).await.expect("ends in time").expect("no panic")
+    }
+}
+
+/// Starts one side of a session.
+pub fn session(
+    gateway: &Gateway,
+    peer: &str,
+    inbound: mpsc::Receiver<Frame>,
+    outbound: mpsc::Sender<Frame>,
+) -> Running {
+    let stop = CancellationToken::new();
+    let (replication, peer, own_stop) = (gateway.replication.clone(), name(peer), stop.clone());
+    let inbound = ReceiverStream::new(inbound).map(Ok::<_, Status>);
+    let task =
+        tokio::spawn(async move { replication.session(peer, inbound, outbound, own_stop).await });
+    Running { stop, task }
+}
+
+/// Connects two gateways.
+pub fn connect(a: &Gateway, b: &Gateway) -> (Running, Running) {
+    let (to_b, from_a) = mpsc::channel(OUTBOUND_FRAMES);
+    let (to_a, from_b) = mpsc::channel(OUTBOUND_FRAMES);
+    (session(a, b.member.as_str(), from_b, to_b), session(b, a.member.as_str(), from_a, to_a))
+}
+
+/// Connects two gateways and counts the frames that `a` sends, by kind.
+pub fn connect_counted(
+    a: &Gateway,
+    b: &Gateway,
+) -> (Running, Running, Arc<std::sync::Mutex<BTreeMap<&'static str, usize>>>) {
+    let (to_middle, mut from_a) = mpsc::channel::<Frame>(OUTBOUND_FRAMES);
+    let (to_b, from_middle) = mpsc::channel(OUTBOUND_FRAMES);
+    let (to_a, from_b) = mpsc::channel(OUTBOUND_FRAMES);
+    let counts: Arc<std::sync::Mutex<BTreeMap<&'static str, usize>>> = Arc::default();
+    let counted = Arc::clone(&counts);
+    tokio::spawn(async move {
+        while let Some(frame) = from_a.recv().await {
+            *counted.lock().expect("lock").entry(kind_name(&frame)).or_default() += 1;
+            if to_b.send(frame).await.is_err() {
+                return;
+            }
+        }
+    });
+    let running_a = session(a, b.member.as_str(), from_b, to_middle);
+    let running_b = session(b, a.member.as_str(), from_middle, to_a);
+    (running_a, running_b, counts)
+}
+
+pub fn kind_name(frame: &Frame) -> &'static str {
+    use sundbro_proto::federation::v1::frame::Kind;
+    use sundbro_proto::federation::v1::{Want, want};
+    match &frame.kind {
+        None => "unknown",
+        Some(Kind::Hello(_)) => "hello",
+        Some(Kind::Heads(_)) => "heads",
+        Some(Kind::Consistency(_)) => "consistency",
+        Some(Kind::Want(Want { what: Some(want::What::Blobs(_)) })) => "want_blobs",
+        Some(Kind::Want(_)) => "want_entries",
+        Some(Kind::Chunk(_)) => "chunk",
+        Some(Kind::Payloads(_)) => "payloads",
+        Some(Kind::Charter(_)) => "charter",
+        Some(Kind::KeyGrant(_)) => "key_grant",
+        Some(Kind::Problem(_)) => "problem",
+    }
+}
