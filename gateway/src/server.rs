@@ -81,7 +81,7 @@ pub struct Listening {
 /// Serves `routes` on `listener` until `stop`, then until every connection ended or the grace period is over.
 ///
 /// `routes` come from [`tonic::service::Routes::into_axum_router`]; on the local door, what each caller may reach
-/// is checked here (see [`local::guard`]), so that no service can forget to.
+/// is checked here (see `local::guard`), so that no service can forget to.
 pub async fn serve(listener: TcpListener, routes: Router, listening: Listening) {
     let routes = match listening.door {
         Door::Federation(_) => routes,
