@@ -80,6 +80,9 @@ fn a_restored_database_signs_nothing_until_the_newest_is_back() {
     fs::copy(folder.join("old.gate"), &gate).expect("a copy");
     federation.at(member).start();
     signs_nothing(&federation, member, old_size, size, ".example knows");
+    eventually("the peers tell that they met a later start", || {
+        federation.members[member].has_logged(&["OLDER_START"]).then_some(())
+    });
     federation.at(member).stop();
 
     // The cure that the status names.

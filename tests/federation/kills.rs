@@ -10,7 +10,7 @@ use sundbro_ledger::ids::{FederationId, MemberName};
 use sundbro_store::Store;
 
 /// Kills of each gateway in each phase, at scale 1.
-const KILLS: usize = 2;
+const KILLS: usize = 3;
 /// Kills in each window of the append path, at the least, at scale 1.
 const WINDOW_KILLS: usize = 5;
 /// The windows between two things that become durable one after the other, and before anything is sent.

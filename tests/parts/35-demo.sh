@@ -51,6 +51,15 @@ if [ "$status" -ne 0 ]; then
   exit 1
 fi
 passed
+# What the README says that it prints, line by line; `…` stands for anything.
+stated=$(awk '/^\$ cargo run .* demo --once/ { inside = 1; next } inside && /^(\$|```)/ { exit }
+  inside && NF && $0 !~ /^ *…$/' README.md)
+expect "the README shows the story" test "$(wc -l <<<"$stated")" -gt 10
+while read -r line; do
+  pattern=$(sed -e 's/[][().*+?^$|{}]/\\&/g' -e 's/…/.*/g' <<<"$line")
+  expect "the README's line: $line" grep -qE "^ *$pattern\$" "$work/story.txt"
+done <<<"$stated"
+
 federation=$(sed -n 's/.*federation id \([0-9a-f]\{64\}\).*/\1/p' "$work/story.txt")
 expect "the demo tells the federation's id" test -n "$federation"
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::documents::{self, StoryDocument};
@@ -86,13 +87,7 @@ impl Layout {
             let what = format!("{} is not empty: name another folder with --dir", root.display());
             return Err(io::Error::other(what));
         }
-        // Held all at once, so that no port is handed out twice.
-        let listeners =
-            (0..10).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<Vec<_>>>()?;
-        let mut ports = [0; 10];
-        for (port, listener) in ports.iter_mut().zip(&listeners) {
-            *port = listener.local_addr()?.port();
-        }
+        let ports = free_ports()?;
         let [a, b, c, d, e, f, g, h, i, j] = ports;
         Ok(Self {
             root: root.canonicalize()?,
@@ -212,6 +207,31 @@ format = "json"
         }
         text
     }
+}
+
+/// First and last port that the demo takes: below those that operating systems give to callers. One of theirs could be
+/// the caller's end of some connection just when the gateway wants to listen there.
+const PORTS: RangeInclusive<u16> = 20_000..=31_999;
+
+/// Ten ports that nobody listens on. Demos that start at once begin at different ones.
+fn free_ports() -> io::Result<[u16; 10]> {
+    let count = u32::from(PORTS.end() - PORTS.start()) + 1;
+    let first = std::process::id().wrapping_mul(20) % count;
+    // Held all at once, so that no port is handed out twice.
+    let mut listeners = Vec::new();
+    for offset in 0..count {
+        let port = PORTS.start() + ((first + offset) % count) as u16;
+        listeners.extend(TcpListener::bind(("127.0.0.1", port)));
+        if listeners.len() == 10 {
+            break;
+        }
+    }
+    let mut ports = [0; 10];
+    for (index, port) in ports.iter_mut().enumerate() {
+        let none = || io::Error::other("no ten ports of 127.0.0.1 from 20000 to 31999 are free");
+        *port = listeners.get(index).ok_or_else(none)?.local_addr()?.port();
+    }
+    Ok(ports)
 }
 
 /// Who may read what in the demo: those who treat, and nobody else.

@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use super::layout::{HOSPITAL, ORGANISATIONS};
+use serde_json::Value;
+
+use super::layout::{HOSPITAL, MUNICIPALITY, ORGANISATIONS};
+use super::process::wait_until;
 use super::story::Story;
 
 /// A sabotaged step must not take as long as an honest one may.
@@ -48,7 +51,15 @@ fn sabotage(story: &mut Story, step: &str) -> io::Result<()> {
         // The laboratory is down.
         "locate" => {
             drop(story.gateways[LABORATORY].take());
-            Ok(())
+            // As long as what was heard of it is young enough, an answer is whole without it.
+            let is_told = || {
+                let answer = story.locate_at(MUNICIPALITY);
+                answer.is_ok_and(|it| it["coverage"]["replication_complete"] == Value::Bool(false))
+            };
+            match wait_until(Duration::from_secs(20), is_told) {
+                true => Ok(()),
+                false => Err(other("coverage never told that the laboratory is down".to_owned())),
+            }
         }
         // Other bytes lie under the same name, size and time.
         "retrieve" => {

@@ -30,13 +30,15 @@ pub const BAD_KEY_GRANT: &str = "BAD_KEY_GRANT";
 pub const NOT_HELD: &str = "NOT_HELD";
 /// The peer did not answer in time.
 pub const PEER_SILENT: &str = "PEER_SILENT";
+/// A later start of the gateway that hears this is known, or another one of the same number.
+pub const OLDER_START: &str = "OLDER_START";
 /// The gateway stops, or another session takes over.
 pub const GOING_AWAY: &str = "GOING_AWAY";
 /// The gateway that speaks cannot go on for a reason of its own.
 pub const INTERNAL: &str = "INTERNAL";
 
 /// All of them, in the order of `docs/errors.md`.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     MEMBER_NOT_ACTIVE,
     PROTOCOL_MISMATCH,
     OTHER_MEMBER,
@@ -52,6 +54,7 @@ pub const ALL: [&str; 17] = [
     BAD_KEY_GRANT,
     NOT_HELD,
     PEER_SILENT,
+    OLDER_START,
     GOING_AWAY,
     INTERNAL,
 ];

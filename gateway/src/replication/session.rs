@@ -96,6 +96,10 @@ where
     if open.is_clone() {
         tracing::error!(%peer, "the peer is an older start or a clone of its gateway: its log is not taken from it");
         link.is_clone = true;
+        if let Err(end) = link.tell_older_start().await {
+            open.ends_because(end.cause());
+            return end;
+        }
     }
     let (ask, asked) = mpsc::channel(MAX_REQUESTS);
     let (push, pushed) = mpsc::channel(PUSHED_FRAMES);
@@ -207,6 +211,16 @@ impl Link {
         both_active()
     }
 
+    /// Tells the peer that a later start of it is known. It cannot see that by itself: to it, nothing is missing.
+    async fn tell_older_start(&self) -> Result<(), SessionEnd> {
+        let known = self.shared.context.peers.view(&self.peer).map_or(0, |view| view.incarnation);
+        let message = format!(
+            "start {known} of this member's gateway is known here: nothing of its log is taken from an older start or \
+             a second one"
+        );
+        self.send(Kind::Problem(frames::problem(reasons::OLDER_START, &message, None, false))).await
+    }
+
     /// Fails when either side is not an active member by the charter in force here.
     fn check_standing(&self) -> Result<(), SessionEnd> {
         let context = &self.shared.context;
@@ -315,6 +329,12 @@ impl Link {
                 }
                 if let Ok(log) = log_of(&problem.log_id) {
                     self.answer(log, Lane::Entries, Reply::Refused(reason)).await;
+                } else if reason == reasons::OLDER_START {
+                    tracing::error!(
+                        peer = %self.peer, reason,
+                        "the peer knows a later start of this gateway and takes no entries from it: start it again; if \
+                         this is said again, two machines run with these keys, and one of them must be stopped"
+                    );
                 }
             }
         }

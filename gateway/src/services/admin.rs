@@ -137,6 +137,13 @@ impl AdminService for AdminApi {
 impl AdminContext {
     fn status(&self) -> Result<GetStatusResponse, StoreError> {
         let stop = self.operations.signing_stop();
+        // Nothing is wrong with a suspended member's log, and still nothing is signed.
+        let inactive = || !self.charter.is_active(&self.member);
+        let (stopped_reason, stopped_cure) = match &stop {
+            Some(stop) => (stop.reason(), stop.cure()),
+            None if inactive() => (reason::MEMBER_NOT_ACTIVE.code, reason::MEMBER_NOT_ACTIVE.cure),
+            None => ("", ""),
+        };
         let adapters = self.operations.adapters().into_iter().map(|adapter| {
             let (records, quarantined) = self.store.adapter_counts(&adapter.name)?;
             Ok(AdapterStatus {
@@ -153,8 +160,8 @@ impl AdminContext {
             federation_id: Bytes::copy_from_slice(self.federation_id.as_bytes()),
             software: concat!("sundbro/", env!("CARGO_PKG_VERSION")).to_owned(),
             incarnation: self.store.incarnation(),
-            signing_stopped_reason: stop.as_ref().map_or("", |stop| stop.reason()).to_owned(),
-            signing_stopped_cure: stop.as_ref().map_or("", |stop| stop.cure()).to_owned(),
+            signing_stopped_reason: stopped_reason.to_owned(),
+            signing_stopped_cure: stopped_cure.to_owned(),
             coverage: Some(self.finder.coverage()?),
             start_time: Some(wire::timestamp_seconds(self.started_unix_seconds)),
             adapters: adapters.collect::<Result<_, StoreError>>()?,

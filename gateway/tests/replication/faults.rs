@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use sundbro_gateway::replication::{OwnLogState, SessionEnd};
 use sundbro_ledger::ids::RootHash;
-use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{Frame, Hello};
 use sundbro_store::LogState;
 
 use crate::script::{Log, Peer, Spoil, hello};
-use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect};
+use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, TRANSACTION, connect};
 
 /// A log whose entry 270 is spoiled stops there at whoever fetches it; the other log goes on.
 async fn stops_only_that_log(spoil: Spoil, reason: &str) {
@@ -106,7 +106,62 @@ async fn a_checkpoint_that_nobody_signed_ends_the_session_and_not_the_log() {
     let problem = hospital.closing_problem().await;
     assert_eq!(problem.reason, "BAD_CHECKPOINT");
     assert_eq!(problem.log_id, log.id.as_bytes()[..]);
+    goes_on(&federation, &gp, &log).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_key_of_its_owner_ends_the_session_and_not_the_log() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let log = Log::new(&federation, LAB, 5, None);
+    // The laboratory itself, with the key that signs entries.
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head_by(TRANSACTION)).await;
+    let problem = lab.closing_problem().await;
+    assert_eq!(problem.reason, "BAD_CHECKPOINT");
+    let end = lab.running.end().await;
+    assert!(matches!(end, SessionEnd::PeerFault { reason: "BAD_CHECKPOINT", .. }), "{end:?}");
+    goes_on(&federation, &gp, &log).await;
+}
+
+/// The log is followed, and comes from whoever has it right.
+async fn goes_on(federation: &Federation, gp: &Gateway, log: &Log) {
     assert_eq!(gp.store.log_status(&log.id).expect("a status").state, LogState::Followed);
+    let mut lab = Peer::greeting(federation, gp, LAB).await;
+    lab.show(log.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == log.size()) => {}
+        () = lab.serve(log, |chunk| chunk) => panic!("the laboratory does nothing wrong now"),
+    }
+}
+
+#[tokio::test]
+async fn a_second_gateway_of_one_member_is_told_and_nothing_of_its_log_is_taken() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let (own, relayed) =
+        (Log::new(&federation, LAB, 5, None), Log::new(&federation, HOSPITAL, 3, None));
+    let _first = Peer::greeting(&federation, &gp, LAB).await;
+    gp.until(|gp| gp.peers.is_reachable(&crate::support::name(LAB))).await;
+    // A copy of the laboratory's machine, started as often: only the instance tells the two apart.
+    let mut second = Peer::silent(&gp, LAB);
+    let hello = Hello { instance_id: vec![6; 16].into(), ..hello(&federation, LAB) };
+    second.send(Kind::Hello(hello)).await;
+    let problem = second
+        .first(|kind| match kind {
+            Kind::Problem(problem) => Some(problem),
+            _ => None,
+        })
+        .await;
+    assert_eq!((&*problem.reason, problem.closing), ("OLDER_START", false));
+    second.show(own.head()).await;
+    second.show(relayed.head()).await;
+    // What others signed is taken from it all the same.
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&relayed.id) == 3) => {}
+        () = second.serve_but(&relayed, &own) => panic!("the session goes on"),
+    }
+    assert_eq!(gp.size(&own.id), 0);
 }
 
 #[tokio::test]

@@ -125,6 +125,15 @@ impl Log {
         }
     }
 
+    /// A head signed with another key of the owner.
+    pub fn head_by(&self, key_id: u32) -> Head {
+        let checkpoint = Checkpoint::new(&self.origin, self.size(), self.tree.root());
+        Head {
+            log_id: Bytes::copy_from_slice(self.id.as_bytes()),
+            checkpoint: sign_checkpoint(&checkpoint, &key(&self.member, key_id)).into(),
+        }
+    }
+
     pub fn chunk(&self, start: u64, tree_size: u64) -> wire::Chunk {
         let end = chunk_end(start, tree_size);
         let entries = self.entries[start as usize..end as usize].to_vec();
@@ -246,6 +255,21 @@ impl Peer {
 
     pub async fn show(&self, head: Head) {
         self.send(Kind::Heads(Heads { heads: vec![head] })).await;
+    }
+
+    /// As [`Peer::serve`], and nothing may be asked about `barred`.
+    pub async fn serve_but(&mut self, log: &Log, barred: &Log) {
+        while let Some(kind) = self.next().await {
+            let about_barred = answers(barred, kind.clone()).unwrap_or_default();
+            // Blobs are asked for by commitment alone.
+            let entries = about_barred.iter().any(|answer| !matches!(answer, Kind::Payloads(_)));
+            assert!(!entries, "{kind:?}");
+            for answer in answers(log, kind).unwrap_or_default() {
+                if self.out.send(Frame { kind: Some(answer) }).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Answers everything that is asked about a log, until the stream ends. `change` may spoil a chunk.

@@ -13,6 +13,8 @@ pub struct Pointer {
     pub custodian: String,
     /// Whether it was withdrawn.
     pub withdrawn: bool,
+    /// Position of the entry that registers it, in its custodian's log.
+    pub position: u64,
     /// The metadata. `None`: its blob is not here yet.
     pub detail: Option<Detail>,
 }

@@ -349,10 +349,10 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 /// A port that stays free until a gateway takes it, and over its restarts: below those that the operating system gives
-/// to callers, and not handed out twice.
+/// to callers and those that the demo takes, and not handed out twice.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + (std::process::id() % 200) as u16 * 100;
+    let first = 10_000 + (std::process::id() % 99) as u16 * 100;
     for _ in 0..100 {
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

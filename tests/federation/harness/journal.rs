@@ -9,11 +9,18 @@ use super::member::Member;
 /// Retrievals at once: as many as the machine has something to do with.
 const AT_ONCE: usize = 4;
 
+/// What was told of one record.
+#[derive(Debug)]
+struct Told {
+    document: Document,
+    position: u64,
+}
+
 /// Acknowledged records of one owner: what `record list` at the owner's own gateway showed.
 #[derive(Debug)]
 pub struct Journal {
     owner: String,
-    acknowledged: BTreeMap<String, Document>,
+    acknowledged: BTreeMap<String, Told>,
     written: BTreeMap<String, Document>,
 }
 
@@ -35,7 +42,9 @@ impl Journal {
     pub fn note(&mut self, owner: &Member) -> usize {
         for pointer in owner.try_list().into_iter().flatten() {
             if let Some(document) = self.written.get(pointer.digest()) {
-                self.acknowledged.insert(pointer.name, document.clone());
+                let told = Told { document: document.clone(), position: pointer.position };
+                // What was told first stays: a lost record would come again under its name, further back.
+                self.acknowledged.entry(pointer.name).or_insert(told);
             }
         }
         self.acknowledged.len()
@@ -48,7 +57,7 @@ impl Journal {
 
     /// Whether one document is acknowledged.
     pub fn has(&self, document: &Document) -> bool {
-        self.acknowledged.values().any(|kept| kept == document)
+        self.acknowledged.values().any(|told| told.document == *document)
     }
 
     /// Names of all acknowledged records.
@@ -65,11 +74,12 @@ impl Journal {
     pub fn is_whole_at(&self, elsewhere: &Member) {
         assert_ne!(elsewhere.name, self.owner, "another member must be asked");
         let located = elsewhere.locate();
-        for (name, document) in &self.acknowledged {
+        for (name, Told { document, position }) in &self.acknowledged {
             let found: Vec<_> = located.pointers.iter().filter(|it| it.name == *name).collect();
             assert!(!found.is_empty(), "{} lost {name}, which was acknowledged", elsewhere.name);
             assert_eq!(found.len(), 1, "{} locates {name} more than once", elsewhere.name);
             assert_eq!(found[0].digest(), document.digest(), "{name} is another document");
+            assert_eq!(found[0].position, *position, "{name} was lost and registered again");
             assert!(!found[0].withdrawn, "{name} is withdrawn");
         }
         // No doubles: one document in the folder, one pointer, under whatever name.
@@ -91,11 +101,10 @@ impl Journal {
         std::thread::scope(|scope| {
             for _ in 0..AT_ONCE {
                 scope.spawn(|| {
-                    while let Some((name, document)) =
-                        records.get(next.fetch_add(1, Ordering::Relaxed))
+                    while let Some((name, told)) = records.get(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let got = elsewhere.retrieve(name);
-                        assert_eq!(got, document.content, "{name} came as other bytes");
+                        assert_eq!(got, told.document.content, "{name} came as other bytes");
                     }
                 });
             }
