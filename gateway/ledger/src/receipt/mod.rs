@@ -1,7 +1,7 @@
 //! Receipts: everything that an outsider needs, beside the federation id, to check one retrieval.
 //!
-//! [`assemble`] puts one together from a gateway's charter and audit log; [`verify`] checks it offline, without trusting
-//! whoever wrote it. Why an id has to come from elsewhere: a forged federation is perfect in itself.
+//! [`assemble()`] puts one together from a gateway's charter and audit log; [`verify`] checks it offline, without
+//! trusting whoever wrote it. Why an id has to come from elsewhere: a forged federation is perfect in itself.
 //!
 //! A receipt shows a revoked key only if it carries a charter version that revokes it; whoever hands on an old receipt
 //! can leave newer versions out. Its time is proved by inclusion in an anchored audit log, not by the receipt.

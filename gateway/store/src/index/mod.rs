@@ -29,7 +29,7 @@ impl LogOwners for BTreeMap<LogId, (MemberName, u32)> {
     }
 }
 
-/// How far a call to [`Store::fold`] came.
+/// How far a call to [`crate::Store::fold`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FoldProgress {
     /// Entries that were folded now.
