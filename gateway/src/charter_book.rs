@@ -6,15 +6,16 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use sundbro_ledger::charter::{Charter, CharterError};
 use sundbro_ledger::history::{
-    CharterHistory, OfferError, Offered, ProductionRefused, refuse_production,
+    CharterHistory, OfferError, Offered, ProductionRefused, Revoked, refuse_production,
 };
 use sundbro_ledger::ids::{FederationId, LogId, MemberName};
 use sundbro_ledger::member::MemberState;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
-use sundbro_store::{Store, StoreError};
+use sundbro_store::{LogState, Store, StoreError};
 use tokio::sync::watch;
 
+use crate::publisher::fold_all;
 use crate::tls::{Standing, TrustBook};
 
 /// Why the stored charters cannot be followed.
@@ -81,12 +82,15 @@ impl CharterBook {
             let _ = history.offer(charter).map_err(OpenCharterError::Broken)?;
         }
         refuse_production(history.current())?;
-        Ok(Self {
+        let book = Self {
             changed: watch::Sender::new(history.in_force()),
             history: ArcSwap::from_pointee(history),
             store,
             offering: Mutex::new(()),
-        })
+        };
+        // A crash may have come between a charter and what follows from it.
+        book.judge_logs_again()?;
+        Ok(book)
     }
 
     /// All versions, as they are now.
@@ -136,9 +140,42 @@ impl CharterBook {
         self.store.put_charter(wire)?;
         // From here the charter survives a crash, so whoever acts on it may.
         self.history.store(Arc::new(history));
+        if self.judge_logs_again()? {
+            fold_all(&self.store, self)?;
+        }
         self.changed.send_replace(version);
         tracing::info!(charter_version = version, "a charter was taken");
         Ok(offered)
+    }
+
+    /// Judges every log by the charter in force, as far as a later `to` of a key can have changed the verdict; says
+    /// whether one was stopped, and the index must be folded. Blocking.
+    fn judge_logs_again(&self) -> Result<bool, StoreError> {
+        let mut stopped = false;
+        for status in self.store.log_states()? {
+            stopped |= self.judge_log_again(&status.log)?;
+        }
+        Ok(stopped)
+    }
+
+    /// As [`judge_logs_again`](Self::judge_logs_again), for one log. Whoever appends calls it when the charter changed
+    /// between judging and appending.
+    ///
+    /// # Errors
+    /// When our own disk fails.
+    pub fn judge_log_again(&self, log: &LogId) -> Result<bool, StoreError> {
+        let Some(revoked) = self.store.first_revoked(log, &self.history.load())? else {
+            return Ok(false);
+        };
+        let Revoked { position, reason } = revoked;
+        let held = self.store.log_status(log)?.state;
+        if matches!(held, LogState::Stopped { position: held, .. } if held <= position) {
+            return Ok(false);
+        }
+        tracing::error!(?log, position, reason = reason.code(), "{reason}: the log is followed no further");
+        let state = LogState::Stopped { position, reason: reason.code().to_owned() };
+        self.store.mark_log(log, &state)?;
+        Ok(true)
     }
 }
 

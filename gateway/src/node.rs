@@ -34,7 +34,7 @@ use crate::hub::{Hub, PeerTable};
 use crate::identity::OwnKeys;
 use crate::ingest::{self, IngestContext, Ingests};
 use crate::locate::{Finder, LocateContext};
-use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
+use crate::publisher::{self, PublisherContext, PublisherHandle};
 use crate::replication::{
     FederationEndpoint, OwnIdentity, OwnLogState, Replication, ReplicationContext,
     ReplicationSettings, TlsDial,
@@ -302,10 +302,10 @@ async fn run(
             federation_id: config.federation_id,
             started_unix_seconds: crate::clock::unix_seconds(),
             finder,
-            store,
+            store: store.clone(),
             charter: charter.clone(),
             subjects,
-            operations: Arc::new(Assembled { publisher, ingests }),
+            operations: Arc::new(Assembled { store, ingests }),
         })));
 
     let addresses = (
@@ -363,16 +363,13 @@ fn check_subject_keys(subjects: &SubjectKeys, charter: &CharterBook) -> Result<(
 
 /// What status shows and only the assembled gateway knows.
 struct Assembled {
-    publisher: PublisherHandle,
+    store: Arc<Store>,
     ingests: Arc<Ingests>,
 }
 
 impl Operations for Assembled {
     fn signing_stop(&self) -> Option<SigningStop> {
-        match &*self.publisher.state().borrow() {
-            SigningState::Stopped(stop) => Some(stop.clone()),
-            SigningState::Checking | SigningState::Signing => None,
-        }
+        self.store.signing_stop()
     }
 
     fn adapters(&self) -> Vec<AdapterState> {

@@ -236,6 +236,11 @@ fn append(
     key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public())?;
     let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
     // From here the entries survive a crash; the index follows, and only then are peers and readers told.
+    if context.charter.version() != version {
+        // It changed while we signed: what we signed by the one before is judged by the new one too.
+        let judged = context.charter.judge_log_again(&context.origin.log_id());
+        judged.map_err(AppendOwnError::from)?;
+    }
     if let Err(error) = fold_all(&context.store, &context.charter) {
         tracing::error!(error = %error, "the index does not follow our own log: `sundbro index rebuild`");
     }

@@ -154,8 +154,13 @@ impl LogView {
         if status.newest_seen_size > status.committed_size {
             gaps.push(Gap::Behind(status.newest_seen_size - status.committed_size));
         }
-        if counts.indexed_size < status.committed_size {
-            gaps.push(Gap::NotIndexed(status.committed_size - counts.indexed_size));
+        // What stands after a stop has no effect, so the index lacks nothing without it.
+        let followed = match status.state {
+            StoredState::Stopped { position, .. } => status.committed_size.min(position),
+            _ => status.committed_size,
+        };
+        if counts.indexed_size < followed {
+            gaps.push(Gap::NotIndexed(followed - counts.indexed_size));
         }
         if let (_, Some((reason, _))) = state(&status.state) {
             gaps.push(Gap::NotFollowed(reason.to_owned()));

@@ -25,6 +25,7 @@ pub(super) type View = Arc<BTreeMap<LogId, Holding>>;
 struct Cached {
     heads: u64,
     blobs: u64,
+    charter: u64,
     view: View,
 }
 
@@ -59,15 +60,17 @@ impl Shared {
         // Read before the store: a change in between is at worst read twice.
         let heads = *hub.watch_heads().borrow();
         let blobs = *hub.watch_blobs().borrow();
+        // A charter that takes a key back stops logs.
+        let charter = *self.context.charter.watch().borrow();
         if let Some(cached) = &*cached
-            && (cached.heads, cached.blobs) == (heads, blobs)
+            && (cached.heads, cached.blobs, cached.charter) == (heads, blobs, charter)
         {
             return Ok(Arc::clone(&cached.view));
         }
         let view = self.blocking(|shared| shared.read_view()).await?;
         let view =
             Arc::new(view.map_err(|error| SessionEnd::ours("the logs cannot be read", error))?);
-        *cached = Some(Cached { heads, blobs, view: Arc::clone(&view) });
+        *cached = Some(Cached { heads, blobs, charter, view: Arc::clone(&view) });
         Ok(view)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
+use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_ledger::log::{LogHead, Refusal};
 use sundbro_ledger::transaction::VerifiedTransaction;
@@ -61,6 +62,7 @@ impl Shared {
         }
         // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
         self.commit(&log, &entries, target, &head, refusal.as_ref())?;
+        self.judge_again_after(&history, &log)?;
         match (fault, refusal) {
             (Some(fault), _) => Err(fault),
             (None, Some(_)) => Ok(Taken::UpTo),
@@ -92,11 +94,30 @@ impl Shared {
             None => LogState::Followed,
             Some(refusal) => state_after(refusal),
         };
+        // The store keeps a stop that another session brought meanwhile.
         let before = store.log_status(log).map_err(ours)?.state;
         if before != state {
             self.mark(log, &state).map_err(ours)?;
         }
         self.after_entries().map_err(ours)
+    }
+
+    /// Judges what was just committed by the charter in force, if that is not the one by which it was verified. Either
+    /// the new charter's own look at all logs saw the entries, or this one sees the new charter. Blocking.
+    pub(super) fn judge_again_after(
+        &self,
+        judged_by: &CharterHistory,
+        log: &LogId,
+    ) -> Result<(), SessionEnd> {
+        let charter = &self.context.charter;
+        if charter.version() == judged_by.in_force() {
+            return Ok(());
+        }
+        let ours = |error| SessionEnd::ours("a log was not judged again", error);
+        match charter.judge_log_again(log).map_err(ours)? {
+            true => self.after_entries().map_err(ours),
+            false => Ok(()),
+        }
     }
 
     /// Stores blobs that were asked for. Blocking.

@@ -63,6 +63,12 @@ pub enum SigningStop {
     /// The gate is that of another log.
     #[error("signing is stopped: the signing gate {0} belongs to another log")]
     GateOfOtherLog(PathBuf),
+    /// The charter ended the key of entries that were published: they and all after them are invalid.
+    #[error("signing is stopped: the charter revokes the key of entry {position} of our log")]
+    OwnLogRevoked {
+        /// The first entry that is invalid now.
+        position: u64,
+    },
 }
 
 impl SigningStop {
@@ -74,6 +80,7 @@ impl SigningStop {
             Self::GateMissing(_) => "SIGNING_GATE_MISSING",
             Self::GateDamaged(_) => "SIGNING_GATE_DAMAGED",
             Self::GateOfOtherLog(_) => "SIGNING_GATE_OF_OTHER_LOG",
+            Self::OwnLogRevoked { .. } => "OWN_LOG_REVOKED",
         }
     }
 
@@ -91,6 +98,9 @@ impl SigningStop {
                  once all other members were reachable and none knew a longer log"
             }
             Self::GateOfOtherLog(_) => "point the configuration at the signing gate of this log",
+            Self::OwnLogRevoked { .. } => {
+                "talk to the stewards: no member follows this log past that entry, and it goes on only in a new log epoch"
+            }
         }
     }
 }

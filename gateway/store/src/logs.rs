@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
+use sundbro_ledger::history::{CharterHistory, Revoked};
 use sundbro_ledger::ids::{LogId, RootHash};
 use sundbro_ledger::log::LogHead;
-use sundbro_ledger::transaction::VerifiedTransaction;
+use sundbro_ledger::transaction::{SignedTransaction, VerifiedTransaction};
 
 use crate::database::{ALL_KEYS, ReadView, SealedRows, WriteView, misfit, opened, walk};
 use crate::error::{AppendReplicaError, Damage, InFile, StoreError};
+use crate::gate::SigningStop;
 use crate::hashes::NewHashes;
 use crate::row::{Reader, RowProblem, Writer, unversion, version};
 use crate::store::Store;
@@ -24,9 +26,10 @@ pub const MAX_ENTRIES_READ: u64 = 4096;
 pub enum LogState {
     /// It is.
     Followed,
-    /// It holds something invalid under a valid checkpoint; nothing after `position` is taken.
+    /// It holds something invalid under a valid checkpoint; nothing from `position` on is taken, and what is here from
+    /// there on has no effect.
     Stopped {
-        /// First position that is not taken.
+        /// First position that is not taken. Below the committed size where what showed it came later.
         position: u64,
         /// A constant such as `BAD_SIGNATURE`.
         reason: String,
@@ -165,6 +168,15 @@ pub(crate) fn checkpoint_in(
     rows.sealed(&CHECKPOINTS, &checkpoint_key(log, kind))?
         .map(|body| CheckpointRow::from_body(&body).map_err(|it| misfit(&CHECKPOINTS, it)))
         .transpose()
+}
+
+/// How many entries of a log have an effect: all that are here, or those before it was stopped.
+pub(crate) fn followed_size(view: &ReadView, log: &LogId) -> Result<u64, StoreError> {
+    let size = head_in(view, log)?.size();
+    Ok(match state_in(view, log)? {
+        LogState::Stopped { position, .. } => size.min(position),
+        _ => size,
+    })
 }
 
 pub(crate) fn state_in(rows: &impl SealedRows, log: &LogId) -> Result<LogState, StoreError> {
@@ -399,14 +411,49 @@ impl Store {
         Ok(())
     }
 
-    /// Says whether a log is followed. A stopped log stays stopped until this says otherwise.
+    /// Says whether a log is followed. A stopped log stays stopped; it may only stop earlier.
+    ///
+    /// The caller folds the index afterwards: what an earlier stop takes away has no effect from then on. Our own log,
+    /// when it is stopped, is signed no further, now and after restarts.
     pub fn mark_log(&self, log: &LogId, state: &LogState) -> Result<(), StoreError> {
-        if self.log_status(log)?.state == *state {
+        let write = self.ledger.write()?;
+        let held = state_in(&write, log)?;
+        let stays = match (&held, state) {
+            (LogState::Stopped { position: held, .. }, LogState::Stopped { position, .. }) => {
+                held <= position
+            }
+            (LogState::Stopped { .. }, _) => true,
+            (held, state) => held == state,
+        };
+        if stays {
             return Ok(());
         }
-        let write = self.ledger.write()?;
         write.put_sealed(&LOG_STATES, log.as_bytes(), &state.to_body())?;
-        write.commit()
+        write.commit()?;
+        if let (true, LogState::Stopped { position, .. }) = (*log == self.identity().own_log, state) {
+            self.stop_signing(SigningStop::OwnLogRevoked { position: *position });
+        }
+        Ok(())
+    }
+
+    /// The first entry here that the charter in force makes invalid, though an older one allowed it.
+    ///
+    /// # Errors
+    /// Fails when the disk does, or when an entry is damaged.
+    pub fn first_revoked(
+        &self,
+        log: &LogId,
+        history: &CharterHistory,
+    ) -> Result<Option<Revoked>, StoreError> {
+        let view = self.ledger.read()?;
+        let size = head_in(&view, log)?.size();
+        history.first_revoked(log, size, |position| {
+            let entry = entry_in(&view, log, position)?;
+            let entry = entry.and_then(|entry| SignedTransaction::from_entry(entry).ok());
+            let damage = || Damage::of_table(&ENTRIES, "the entry is not here, or does not parse");
+            let entry = entry.ok_or_else(|| StoreError::damaged(damage().at(*log, position)))?;
+            Ok(entry.header().key_id)
+        })
     }
 
     /// Entries of a log; fewer than asked for when the log ends or after [`MAX_ENTRIES_READ`].

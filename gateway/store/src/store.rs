@@ -12,7 +12,9 @@ use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
 use crate::index::Late;
-use crate::logs::{CheckpointKind, CheckpointRow, checkpoint_in, head_in, log_key};
+use crate::logs::{
+    CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
+};
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{HASHES, LEDGER_META, StoreFile};
 
@@ -102,7 +104,10 @@ impl Store {
         let audit = open(StoreFile::Audit)?;
         let gate_path = options.gate.unwrap_or_else(|| dir.join(StoreFile::Gate.name()));
         let own_log = options.identity.own_log;
-        let (own, sendable) = pass_gate(&ledger, own_log, gate_path, options.recreate_gate)?;
+        let (mut own, sendable) = pass_gate(&ledger, own_log, gate_path, options.recreate_gate)?;
+        if let LogState::Stopped { position, .. } = state_in(&ledger.read()?, &own_log)? {
+            own.stop.get_or_insert(SigningStop::OwnLogRevoked { position });
+        }
         Ok(Self {
             dir: dir.to_owned(),
             identity: options.identity,
@@ -170,9 +175,10 @@ impl Store {
         self.own().stop.clone()
     }
 
-    /// Stops signing until the next start: another member knows a longer or different log of ours.
+    /// Stops signing until the next start: another member knows a longer or different log of ours, or the charter takes
+    /// back its key. The first reason stays.
     pub fn stop_signing(&self, stop: SigningStop) {
-        self.own().stop = Some(stop);
+        self.own().stop.get_or_insert(stop);
     }
 
     /// Root of our own log at a smaller size: to compare with what another member knows. `None`: it is not that long.

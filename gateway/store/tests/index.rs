@@ -11,7 +11,7 @@ use sundbro_ledger::fold::MemoryIndex;
 use sundbro_ledger::ids::RecordId;
 use sundbro_ledger::transaction::{Audience, SignedTransaction};
 use sundbro_store::index::{IndexRoots, LocateQuery, QueryError};
-use sundbro_store::{BlobKind, Locator, NewBlob, OwnDraft, Store};
+use sundbro_store::{BlobKind, Locator, LogState, NewBlob, OwnDraft, Store};
 
 fn fold(store: &Store, keys: &Keys) {
     while !store.fold(keys, 7).expect("fold").finished {}
@@ -75,6 +75,37 @@ fn story(member: &Member) -> Vec<OwnDraft> {
         misframed,
         register(member, 8, &Says { subjects: vec![7], ..says(6, 1) }),
     ]
+}
+
+#[test]
+fn a_log_that_is_stopped_at_an_entry_that_was_folded_has_the_rows_of_one_that_ended_there() {
+    let two = two();
+    let Two { writer, ours, theirs, keys, .. } = &two;
+    let story = story(writer);
+    append(ours, writer, story.iter().take(4).cloned().collect());
+    replicate(ours, theirs, writer, keys);
+    theirs.put_blobs(&blobs(&story[..4])).expect("blobs");
+    fold(theirs, keys);
+    let then = theirs.index_roots().expect("roots");
+    append(ours, writer, story.into_iter().skip(4).collect());
+    fold(ours, keys);
+    assert_ne!(ours.index_roots().expect("roots"), then);
+
+    let stop = |position| LogState::Stopped { position, reason: "WRONG_KEY".to_owned() };
+    ours.mark_log(&writer.log(), &stop(4)).expect("mark");
+    let progress = ours.fold(keys, 1).expect("fold");
+    assert!(progress.retracted && progress.finished, "in one step: {progress:?}");
+    assert_eq!(ours.index_roots().expect("roots"), then);
+    assert_eq!(ours.index_counts(&writer.log()).expect("counts").indexed_size, 4);
+    assert_eq!(ours.rebuild_index(keys).expect("rebuild"), then);
+    // It stays stopped there whatever is said later, unless it stops earlier.
+    for state in [LogState::Followed, stop(5), stop(4)] {
+        ours.mark_log(&writer.log(), &state).expect("mark");
+        assert_eq!(ours.log_status(&writer.log()).expect("status").state, stop(4));
+    }
+    ours.mark_log(&writer.log(), &stop(0)).expect("mark");
+    fold(ours, keys);
+    assert_eq!(found(ours, &query()), []);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use sundbro_ledger::ids::{ContentDigest, LogId, RootHash};
 use sundbro_ledger::merkle::{MemoryTree, leaf_hash, verify_inclusion};
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{
-    AppendOwnError, DraftRefusal, Locator, LocatorChange, OpenError, OpenOptions, RequestKey,
-    ServeError, Store,
+    AppendOwnError, DraftRefusal, Locator, LocatorChange, LogState, OpenError, OpenOptions,
+    RequestKey, ServeError, Store,
 };
 
 fn hospital() -> Member {
@@ -322,6 +322,24 @@ fn other_members_can_stop_signing() {
 }
 
 #[test]
+fn an_own_log_that_is_stopped_is_signed_no_further_now_and_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let member = hospital();
+    let store = member.open(folder.path());
+    fill(&store, &member, 1, 3);
+    let state = LogState::Stopped { position: 2, reason: "WRONG_KEY".to_owned() };
+    store.mark_log(&member.log(), &state).expect("mark");
+    drop(store);
+    let store = member.open(folder.path());
+    assert_eq!(stop_of(&store), "OWN_LOG_REVOKED");
+    assert!(store.signing_stop().expect("stopped").cure().contains("stewards"));
+    let refused = try_append(&store, &member, vec![register(&member, 9, &says(9, 1))]);
+    assert!(matches!(refused, Err(AppendOwnError::Stopped(_))));
+    // What stands there is still shown to others: it is the evidence.
+    assert_eq!(store.log_status(&member.log()).expect("status").committed_size, 3);
+}
+
+#[test]
 fn a_store_is_opened_once_and_read_beside_and_by_its_owner_only() {
     let folder = tempfile::tempdir().expect("folder");
     let member = hospital();
@@ -381,14 +399,14 @@ fn a_replica_takes_chunks_in_order_and_nothing_that_does_not_follow() {
     assert!(refused.is_err(), "twice");
     entries.clear();
 
-    to.mark_log(&log, &sundbro_store::LogState::Stopped { position: 310, reason: "X".to_owned() })
+    to.mark_log(&log, &LogState::Stopped { position: 310, reason: "X".to_owned() })
         .expect("mark");
     let refused = to.append_replica(&log, &entries, &checkpoint, &verified.head);
     assert!(matches!(refused, Err(sundbro_store::AppendReplicaError::LogStopped(_))));
     drop(to);
     let to = reader.open(theirs.path());
     let status = to.log_status(&log).expect("status");
-    assert!(matches!(status.state, sundbro_store::LogState::Stopped { position: 310, .. }));
+    assert!(matches!(status.state, LogState::Stopped { position: 310, .. }));
     assert_eq!(to.log_states().expect("all").len(), 1);
     let unknown = to.log_status(&LogId::new([9; 32])).expect("empty");
     assert_eq!((unknown.committed_size, unknown.newest_seen_size), (0, 0));

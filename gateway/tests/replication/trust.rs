@@ -6,9 +6,12 @@ use sundbro_gateway::replication::{ReplicationSettings, SessionEnd};
 use sundbro_ledger::subject::key_commitment;
 use sundbro_proto::federation::v1::Hello;
 use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_store::LogState;
 
 use crate::script::{Peer, hello};
-use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect, name, subject_key};
+use crate::support::{
+    Federation, GP, Gateway, HOSPITAL, LAB, TRANSACTION, connect, name, subject_key,
+};
 
 #[tokio::test]
 async fn says_who_must_upgrade_when_no_protocol_is_common() {
@@ -103,6 +106,38 @@ async fn a_suspended_peer_that_missed_the_charter_gets_it_before_the_problem() {
     let Some(Kind::Charter(frame)) = lab.next().await else { panic!("a charter") };
     assert_eq!(frame.charters, [second.to_wire()]);
     assert_eq!(lab.closing_problem().await.reason, "MEMBER_NOT_ACTIVE");
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_back_ends_its_log_for_who_had_more_and_for_who_comes_later() {
+    let mut federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    gp.publish(20);
+    let _first = connect(&gp, &hospital);
+    hospital.holds(&gp.log, 20).await;
+    let second =
+        federation.publish(|draft| draft.close_key(&name(GP), TRANSACTION, 12).expect("a key"));
+    hospital.follow(&second);
+    // It had the charter before it saw an entry.
+    let lab = Gateway::new(&federation, LAB);
+    let _second = connect(&hospital, &lab);
+    let end = LogState::Stopped { position: 12, reason: "WRONG_KEY".to_owned() };
+    for gateway in [&gp, &hospital, &lab] {
+        gateway
+            .until(|gateway| {
+                let counts = gateway.store.index_counts(&gp.log).expect("counts");
+                let state = gateway.store.log_status(&gp.log).expect("a status").state;
+                state == end && counts.indexed_size == 12 && counts.missing_blobs == 0
+            })
+            .await;
+    }
+    let [one, other, late] = [&gp, &hospital, &lab].map(|gateway| gateway.size(&gp.log));
+    assert_eq!((one, other, late), (20, 20, 12), "what was taken stays, as evidence");
+    let roots = [&gp, &hospital, &lab]
+        .map(|gateway| gateway.store.index_roots().expect("roots").index_root);
+    assert!(roots.iter().all(|root| *root == roots[0]), "{roots:?}");
+    assert_eq!(gp.store.signing_stop().map(|stop| stop.reason()), Some("OWN_LOG_REVOKED"));
 }
 
 #[tokio::test]

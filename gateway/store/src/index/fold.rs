@@ -20,7 +20,7 @@ use super::{FoldProgress, IndexRoots, LogOwners, roots};
 use crate::blobs::{BlobKind, blob_in, wanted_key};
 use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
 use crate::error::{Damage, StoreError};
-use crate::logs::{entries_in, entry_in, entry_key, head_in, log_key};
+use crate::logs::{entries_in, entry_in, entry_key, followed_size, log_key};
 use crate::row::{RowProblem, Writer};
 use crate::store::Store;
 use crate::tables::{
@@ -85,11 +85,7 @@ impl Store {
     /// Fails when the disk does. The next start, or the next fold, goes on from where it came.
     pub fn rebuild_index(&self, owners: &dyn LogOwners) -> Result<IndexRoots, StoreError> {
         let write = self.index.write()?;
-        for table in crate::tables::of(StoreFile::Index) {
-            if table.name != INDEX_META.name {
-                write.clear(table)?;
-            }
-        }
+        clear(&write)?;
         write.commit()?;
         while !self.fold(owners, REBUILD_ENTRIES)?.finished {}
         self.index_roots()
@@ -163,51 +159,86 @@ fn fold_once(
     }
     let logs = known_logs(&ledger, owners)?;
     let mut progress = FoldProgress { finished: true, ..FoldProgress::default() };
+    let mut left = max_entries.max(1) as u64;
+    if has_too_much(&write, &logs)? {
+        // What a stop took away leaves in one step: nobody reads an index from which other things are gone as well.
+        clear(&write)?;
+        arrived.clear();
+        progress.retracted = true;
+        left = u64::MAX;
+    }
     for commitment in arrived {
         progress.late_blobs += fold_late(&write, &ledger, &blobs, &logs, &commitment)?;
     }
-    let mut left = max_entries.max(1) as u64;
-    for (log, (member, epoch)) in logs.values() {
-        let size = head_in(&ledger, log)?.size();
-        let start = cursor_in(&write, log)?.map_or(0, |cursor| cursor.size);
-        if start >= size || left == 0 {
-            progress.finished &= start >= size;
-            continue;
+    for known in logs.values() {
+        let size = known.followed;
+        let mut next = cursor_in(&write, &known.log)?.map_or(0, |cursor| cursor.size);
+        while next < size && left > 0 {
+            let owner = known.owner.clone();
+            let mut folding = Folding::new(&write, &ledger, &blobs, known.log, owner)?;
+            let until = size.min(next.saturating_add(left));
+            let entries = entries_in(&ledger, &known.log, next..until)?;
+            for (position, entry) in (next..).zip(&entries) {
+                folding.entry(position, entry)?;
+            }
+            folding.done()?;
+            let folded = entries.len() as u64;
+            (next, left) = (next + folded, left.saturating_sub(folded));
+            progress.entries += folded;
         }
-        let owner = (member.clone(), *epoch);
-        let mut folding = Folding::new(&write, &ledger, &blobs, *log, owner)?;
-        let entries = entries_in(&ledger, log, start..size.min(start.saturating_add(left)))?;
-        for (position, entry) in (start..).zip(&entries) {
-            folding.entry(position, entry)?;
-        }
-        left = left.saturating_sub(entries.len() as u64);
-        progress.entries += entries.len() as u64;
-        progress.finished &= start + entries.len() as u64 >= size;
-        folding.done()?;
+        progress.finished &= next >= size;
     }
     progress.finished &= late.with(|state| state.arrived.is_empty());
-    if progress.entries + progress.late_blobs > 0 {
+    if progress.retracted || progress.entries + progress.late_blobs > 0 {
         // From here cursors and rows agree: a crash repeats no entry and skips none.
         write.commit()?;
     }
     Ok(progress)
 }
 
-/// A log, and whose it is.
-type KnownLogs = BTreeMap<[u8; 8], (LogId, (MemberName, u32))>;
+/// A log, whose it is, and how many of its entries have an effect.
+struct KnownLog {
+    log: LogId,
+    owner: (MemberName, u32),
+    followed: u64,
+}
 
-/// Logs with entries here that a charter names, by what stands for them in keys.
+/// By what stands for them in keys.
+type KnownLogs = BTreeMap<[u8; 8], KnownLog>;
+
+/// Logs with entries here that a charter names.
 fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, StoreError> {
     let mut logs = BTreeMap::new();
     walk(&ledger.table(&LOGS)?, &LOGS, ALL_KEYS, |key, value| {
         opened(&LOGS, key, value)?;
         let log = LogId::try_from(key).map_err(|_| misfit(&LOGS, RowProblem::Fields))?;
         if let Some(owner) = owners.log_owner(&log) {
-            logs.insert(log_key(&log), (log, owner));
+            let followed = followed_size(ledger, &log)?;
+            logs.insert(log_key(&log), KnownLog { log, owner, followed });
         }
         Ok(true)
     })?;
     Ok(logs)
+}
+
+/// Whether more of a log was folded than has an effect: it was stopped at an entry that it had before.
+fn has_too_much(write: &WriteView, logs: &KnownLogs) -> Result<bool, StoreError> {
+    for known in logs.values() {
+        if cursor_in(write, &known.log)?.is_some_and(|cursor| cursor.size > known.followed) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Deletes every derived row.
+fn clear(write: &WriteView) -> Result<(), StoreError> {
+    for table in crate::tables::of(StoreFile::Index) {
+        if table.name != INDEX_META.name {
+            write.clear(table)?;
+        }
+    }
+    Ok(())
 }
 
 /// Every wanted blob that is here after all.
@@ -243,8 +274,8 @@ fn fold_late(
     for key in wanted {
         let row = key.first_chunk::<8>().zip(position_at(&key, 8)).zip(key.get(16).copied());
         let ((log, position), kind) = row.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
-        let Some((log, owner)) = logs.get(log) else { continue };
-        let mut folding = Folding::new(write, ledger, blobs, *log, owner.clone())?;
+        let Some(known) = logs.get(log) else { continue };
+        let mut folding = Folding::new(write, ledger, blobs, known.log, known.owner.clone())?;
         folding.late(position, BlobKind::from_number(kind), commitment)?;
         folding.done()?;
         folded += 1;

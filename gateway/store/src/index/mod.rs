@@ -36,6 +36,8 @@ pub struct FoldProgress {
     pub entries: u64,
     /// Blobs that had been missing and were folded now.
     pub late_blobs: u64,
+    /// Whether everything was folded anew, without what a log that was stopped at an earlier entry had added.
+    pub retracted: bool,
     /// Whether nothing is left to do.
     pub finished: bool,
 }
