@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use sundbro_ledger::charter::{Charter, CharterError};
+use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
 use sundbro_ledger::history::{
-    CharterHistory, OfferError, Offered, ProductionRefused, Revoked, refuse_production,
+    CharterHistory, Named, OfferError, Offered, ProductionRefused, refuse_production,
 };
 use sundbro_ledger::ids::{FederationId, LogId, MemberName};
+use sundbro_ledger::log::{InvalidReason, Refusal};
 use sundbro_ledger::member::MemberState;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
-use sundbro_store::{LogState, Store, StoreError};
+use sundbro_store::{CheckpointRow, LogState, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::publisher::fold_all;
@@ -89,7 +91,7 @@ impl CharterBook {
             offering: Mutex::new(()),
         };
         // A crash may have come between a charter and what follows from it.
-        book.judge_logs_again()?;
+        book.judge_logs_again(false)?;
         Ok(book)
     }
 
@@ -131,51 +133,82 @@ impl CharterBook {
         let charter = Charter::from_wire(wire)?;
         let _one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
         let mut history = CharterHistory::clone(&self.history.load());
-        let version = charter.version();
+        let (version, digest) = (charter.version(), charter.digest());
+        let before = history.in_force();
         let offered = history.offer(charter)?;
         match offered {
-            Offered::Known | Offered::Gap { .. } | Offered::Unhealed { .. } => return Ok(offered),
-            _ => refuse_production(history.current())?,
+            Offered::Accepted | Offered::MoreSignatures | Offered::Fork(_) => {}
+            // Nothing was learnt; of what does not follow ours, not even a signature was checked.
+            _ => return Ok(offered),
         }
-        self.store.put_charter(wire)?;
+        refuse_production(history.current())?;
+        // With the signatures that we had, not only those that came.
+        // One that is not among them is the seventeenth head of a version, and convinces nobody who is not convinced.
+        let mut held = history.charters();
+        if let Some(taken) = held.find(|one| (one.version(), one.digest()) == (version, digest)) {
+            self.store.put_charter(&taken.to_wire())?;
+        }
+        drop(held);
         // From here the charter survives a crash, so whoever acts on it may.
+        let takes_back = history.in_force() < before;
         self.history.store(Arc::new(history));
-        if self.judge_logs_again()? {
-            fold_all(&self.store, self)?;
-        }
+        self.judge_logs_again(takes_back)?;
+        fold_all(&self.store, self)?;
         self.changed.send_replace(version);
         tracing::info!(charter_version = version, "a charter was taken");
         Ok(offered)
     }
 
-    /// Judges every log by the charter in force, as far as a later `to` of a key can have changed the verdict; says
-    /// whether one was stopped, and the index must be folded. Blocking.
-    fn judge_logs_again(&self) -> Result<bool, StoreError> {
-        let mut stopped = false;
+    /// Judges every log by the charter in force, as far as it can have changed a verdict. Blocking.
+    ///
+    /// `takes_back`: a version that was in force is not any more, and with it goes what it stopped.
+    fn judge_logs_again(&self, takes_back: bool) -> Result<(), StoreError> {
         for status in self.store.log_states()? {
-            stopped |= self.judge_log_again(&status.log)?;
+            let by_charter = InvalidReason::WrongKey("").code();
+            match &status.state {
+                LogState::Stopped { reason, .. } if takes_back && reason == by_charter => {
+                    self.store.follow_again(&status.log)?;
+                }
+                _ => {}
+            }
+            self.judge_log_again(&status.log)?;
         }
-        Ok(stopped)
+        Ok(())
     }
 
-    /// As [`judge_logs_again`](Self::judge_logs_again), for one log. Whoever appends calls it when the charter changed
-    /// between judging and appending.
+    /// Judges one log by the charter in force: entries that it does not allow stop the log or make it wait, and
+    /// checkpoints by a key that has ended are forgotten. Says whether entries were refused. Blocking.
+    ///
+    /// Whoever appends calls it when the charter changed between judging and appending. The index leaves refused entries
+    /// out by itself, at the next fold.
     ///
     /// # Errors
     /// When our own disk fails.
     pub fn judge_log_again(&self, log: &LogId) -> Result<bool, StoreError> {
-        let Some(revoked) = self.store.first_revoked(log, &self.history.load())? else {
-            return Ok(false);
+        let history = self.history.load();
+        let may_stay = |row: &CheckpointRow| {
+            let note = UnverifiedCheckpoint::parse_of(log, &row.note);
+            note.is_ok_and(|note| history.checkpoint_key_of(&note).is_some())
         };
-        let Revoked { position, reason } = revoked;
-        let held = self.store.log_status(log)?.state;
-        if matches!(held, LogState::Stopped { position: held, .. } if held <= position) {
-            return Ok(false);
+        if self.store.forget_checkpoints(log, may_stay)? {
+            tracing::warn!(?log, "a checkpoint is not shown any more: its key has ended below it");
         }
-        tracing::error!(?log, position, reason = reason.code(), "{reason}: the log is followed no further");
-        let state = LogState::Stopped { position, reason: reason.code().to_owned() };
-        self.store.mark_log(log, &state)?;
+        let Some(refusal) = self.store.first_refused(log, &**history)? else { return Ok(false) };
+        let state = state_after(&refusal);
+        if self.store.mark_log(log, &state)? {
+            let (position, reason) = (refusal.position(), refusal.code());
+            tracing::error!(?log, position, reason, "the charter does not allow what was taken");
+        }
         Ok(true)
+    }
+}
+
+/// What becomes of a log whose next entry, or one that is here, is refused.
+pub fn state_after(refusal: &Refusal) -> LogState {
+    let (position, reason) = (refusal.position(), refusal.code().to_owned());
+    match refusal {
+        Refusal::Invalid { .. } => LogState::Stopped { position, reason },
+        Refusal::Waiting { .. } => LogState::Waiting { position, reason },
     }
 }
 
@@ -187,7 +220,16 @@ impl std::fmt::Debug for CharterBook {
 
 impl LogOwners for CharterBook {
     fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
-        self.history.load().member_of_log(log).map(|owner| (owner.member.clone(), owner.epoch))
+        self.history.load().log_owner(log)
+    }
+
+    fn first_refused(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError> {
+        LogOwners::first_refused(&**self.history.load(), log, size, named_at)
     }
 }
 

@@ -225,21 +225,23 @@ fn append(
     {
         return Err(PublishError::CharterForked(forked));
     }
+    let size = head.size();
     let signer = OwnSigner {
         federation_id: context.federation_id,
         origin: context.origin.clone(),
         charter_version: version,
-        key_id: key_id(entry, KeyPurpose::Transaction, &context.keys.transaction.public())?,
+        key_id: key_id(entry, KeyPurpose::Transaction, &context.keys.transaction.public(), size)?,
         transaction_key: &context.keys.transaction,
         checkpoint_key: &context.keys.checkpoint,
     };
-    key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public())?;
+    // The smallest checkpoint that comes of this; the store judges the one that does.
+    key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public(), size + 1)?;
     let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
     // From here the entries survive a crash; the index follows, and only then are peers and readers told.
     if context.charter.version() != version {
         // It changed while we signed: what we signed by the one before is judged by the new one too.
         let judged = context.charter.judge_log_again(&context.origin.log_id());
-        judged.map_err(AppendOwnError::from)?;
+        let _refused = judged.map_err(AppendOwnError::from)?;
     }
     if let Err(error) = fold_all(&context.store, &context.charter) {
         tracing::error!(error = %error, "the index does not follow our own log: `sundbro index rebuild`");
@@ -260,21 +262,29 @@ pub fn fold_all(store: &Store, charter: &CharterBook) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// The ordinal that the charter gives to one of our keys.
-pub fn key_id(
+/// The ordinal that the charter gives to one of our keys, if it may sign at this position (TRANSACTION), size
+/// (CHECKPOINT) or charter version (others).
+fn key_id(
     entry: &MemberEntry,
     purpose: KeyPurpose,
     public: &VerifyingKey,
+    at: u64,
 ) -> Result<u32, PublishError> {
-    entry
+    let listed = entry
         .keys
         .iter()
         .find(|key| key.purpose == purpose && key.public_key.as_bytes() == public.as_bytes())
-        .map(|key| key.key_id)
         .ok_or_else(|| {
             PublishError::NotEntitled(format!(
                 "the charter does not list the {purpose:?} key of our keys folder: put back the right keys, or have \
                  the stewards list it"
             ))
-        })
+        })?;
+    if listed.covers(at) {
+        return Ok(listed.key_id);
+    }
+    Err(PublishError::NotEntitled(format!(
+        "by the charter the {purpose:?} key of our keys folder does not sign at {at}: put the newer key into the \
+         folder, or have the stewards list one"
+    )))
 }

@@ -6,7 +6,7 @@
 
 mod keys;
 mod logs;
-mod revoked;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) use self::keys::{KeyUse, judge_key};
 use self::logs::logs_of;
 pub use self::logs::{LogOwner, SHORT_LOG_ID_LEN};
-pub use self::revoked::Revoked;
+pub use self::refused::Named;
 use crate::charter::{
     Charter, Environment, SubjectEpoch, SuccessionError, check_head_succession,
     check_member_succession, check_signers, verify_signatures,

@@ -154,9 +154,11 @@ impl LogView {
         if status.newest_seen_size > status.committed_size {
             gaps.push(Gap::Behind(status.newest_seen_size - status.committed_size));
         }
-        // What stands after a stop has no effect, so the index lacks nothing without it.
+        // What a charter took back has no effect, so the index lacks nothing without it.
         let followed = match status.state {
-            StoredState::Stopped { position, .. } => status.committed_size.min(position),
+            StoredState::Stopped { position, .. } | StoredState::Waiting { position, .. } => {
+                status.committed_size.min(position)
+            }
             _ => status.committed_size,
         };
         if counts.indexed_size < followed {

@@ -120,6 +120,6 @@ impl Shared {
             LogState::Followed => drop(waiting.remove(log)),
         }
         drop(waiting);
-        self.context.store.mark_log(log, state)
+        self.context.store.mark_log(log, state).map(drop)
     }
 }

@@ -140,13 +140,16 @@ impl Link {
     /// Judges a checkpoint that the peer sent.
     ///
     /// Signed by a key that our charter lacks, it is set aside until our charter is as new as the peer's; only then is
-    /// it the peer's fault.
+    /// it the peer's fault. Signed by a key that has ended since, it says nothing, and is nobody's fault.
     pub(super) fn judge(&self, log: &LogId, note: &Bytes) -> Result<Judged, SessionEnd> {
         let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHECKPOINT, log, why);
         let unverified = UnverifiedCheckpoint::parse_of(log, note)
             .map_err(|error| bad(format!("the checkpoint is malformed: {error}")))?;
         let history = self.shared.context.charter.history();
         let Some(key) = history.checkpoint_key_of(&unverified) else {
+            if history.checkpoint_key_has_ended(&unverified) {
+                return Ok(Judged::Outdated);
+            }
             let (ours, theirs) = (history.in_force(), self.peer_charter());
             return match theirs.cmp(&ours) {
                 std::cmp::Ordering::Greater => {

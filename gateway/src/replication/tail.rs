@@ -122,13 +122,15 @@ impl Shared {
         }
         // The author pushed it: if its own checkpoint does not cover it, the author is at fault.
         let covered = chunk.check(&head, target).map_err(|error| bad(error.to_string()))?;
-        let verified = covered.verify(&*self.context.charter.history());
+        let history = self.context.charter.history();
+        let verified = covered.verify(&*history);
         // The proof spoke of the last bundle alone, and what stands before it may be another history than ours. Only a
         // checkpoint that was shown to continue our copy may stop a log: whatever is odd here is fetched, with proofs.
         if verified.refusal.is_some() || verified.head.root() != *target.root() {
             return Ok(());
         }
-        self.commit(&log, &verified.entries, target, &verified.head, None)
+        self.commit(&log, &verified.entries, target, &verified.head, None)?;
+        self.judge_again_after(&history, &log)
     }
 
     /// Stores those of some pushed blobs that are missing here. Blocking.

@@ -15,6 +15,7 @@ use sundbro_store::{AppendReplicaError, LogState, NewBlob, PutBlobError, StoreEr
 use super::holdings::Holding;
 use super::own_log::root_at;
 use super::{SessionEnd, Shared, reasons};
+use crate::charter_book::state_after;
 
 /// How far chunks were taken.
 pub(super) enum Taken {
@@ -155,9 +156,11 @@ impl Shared {
         if checkpoint.size() > status.committed_size {
             return store.note_newest_seen(checkpoint);
         }
-        if root_at(store, &log, checkpoint.size())? == *checkpoint.root()
-            || matches!(status.state, LogState::Stopped { .. })
-        {
+        if root_at(store, &log, checkpoint.size())? == *checkpoint.root() {
+            // The one that we had may be forgotten: its key was ended, and this one is by another.
+            return store.note_newest_seen(checkpoint);
+        }
+        if matches!(status.state, LogState::Stopped { .. }) {
             return Ok(());
         }
         // The owner signed a tree that is not the beginning of the one that we verified under its signature.
@@ -183,14 +186,6 @@ impl Shared {
 fn is_same(held: &Holding, checkpoint: &VerifiedCheckpoint) -> bool {
     let committed = held.status.checkpoint.as_ref();
     committed.is_some_and(|row| row.size == checkpoint.size() && row.root == *checkpoint.root())
-}
-
-fn state_after(refusal: &Refusal) -> LogState {
-    let (position, reason) = (refusal.position(), refusal.code().to_owned());
-    match refusal {
-        Refusal::Invalid { .. } => LogState::Stopped { position, reason },
-        Refusal::Waiting { .. } => LogState::Waiting { position, reason },
-    }
 }
 
 /// One past the last entry of a chunk.

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
-use sundbro_ledger::history::{CharterHistory, Revoked};
+use sundbro_ledger::history::Named;
 use sundbro_ledger::ids::{LogId, RootHash};
-use sundbro_ledger::log::LogHead;
+use sundbro_ledger::log::{LogHead, Refusal};
 use sundbro_ledger::transaction::{SignedTransaction, VerifiedTransaction};
 
 use crate::database::{ALL_KEYS, ReadView, SealedRows, WriteView, misfit, opened, walk};
 use crate::error::{AppendReplicaError, Damage, InFile, StoreError};
 use crate::gate::SigningStop;
 use crate::hashes::NewHashes;
+use crate::index::LogOwners;
 use crate::row::{Reader, RowProblem, Writer, unversion, version};
 use crate::store::Store;
 use crate::tables::{CHECKPOINTS, ENTRIES, HASHES, LOG_STATES, LOGS};
@@ -26,8 +27,7 @@ pub const MAX_ENTRIES_READ: u64 = 4096;
 pub enum LogState {
     /// It is.
     Followed,
-    /// It holds something invalid under a valid checkpoint; nothing from `position` on is taken, and what is here from
-    /// there on has no effect.
+    /// It holds something invalid under a valid checkpoint; nothing from `position` on is taken.
     Stopped {
         /// First position that is not taken. Below the committed size where what showed it came later.
         position: u64,
@@ -170,12 +170,19 @@ pub(crate) fn checkpoint_in(
         .transpose()
 }
 
-/// How many entries of a log have an effect: all that are here, or those before it was stopped.
-pub(crate) fn followed_size(view: &ReadView, log: &LogId) -> Result<u64, StoreError> {
+/// The first entry of a log that is refused now, though it was verified once.
+pub(crate) fn first_refused_in(
+    view: &ReadView,
+    log: &LogId,
+    owners: &dyn LogOwners,
+) -> Result<Option<Refusal>, StoreError> {
     let size = head_in(view, log)?.size();
-    Ok(match state_in(view, log)? {
-        LogState::Stopped { position, .. } => size.min(position),
-        _ => size,
+    owners.first_refused(log, size, &mut |position| {
+        let entry = entry_in(view, log, position)?;
+        let entry = entry.and_then(|entry| SignedTransaction::from_entry(entry).ok());
+        let damage = || Damage::of_table(&ENTRIES, "the entry is not here, or does not parse");
+        let entry = entry.ok_or_else(|| StoreError::damaged(damage().at(*log, position)))?;
+        Ok(Named::from(entry.header()))
     })
 }
 
@@ -411,11 +418,9 @@ impl Store {
         Ok(())
     }
 
-    /// Says whether a log is followed. A stopped log stays stopped; it may only stop earlier.
-    ///
-    /// The caller folds the index afterwards: what an earlier stop takes away has no effect from then on. Our own log,
-    /// when it is stopped, is signed no further, now and after restarts.
-    pub fn mark_log(&self, log: &LogId, state: &LogState) -> Result<(), StoreError> {
+    /// Says whether a log is followed. A stopped log stays stopped; it may only stop earlier. Our own log, when it is
+    /// stopped, is signed no further, now and after restarts. Gives whether that was new.
+    pub fn mark_log(&self, log: &LogId, state: &LogState) -> Result<bool, StoreError> {
         let write = self.ledger.write()?;
         let held = state_in(&write, log)?;
         let stays = match (&held, state) {
@@ -426,34 +431,55 @@ impl Store {
             (held, state) => held == state,
         };
         if stays {
-            return Ok(());
+            return Ok(false);
         }
         write.put_sealed(&LOG_STATES, log.as_bytes(), &state.to_body())?;
         write.commit()?;
-        if let (true, LogState::Stopped { position, .. }) = (*log == self.identity().own_log, state) {
+        if let (true, LogState::Stopped { position, .. }) = (*log == self.identity().own_log, state)
+        {
             self.stop_signing(SigningStop::OwnLogRevoked { position: *position });
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// The first entry here that the charter in force makes invalid, though an older one allowed it.
+    /// The first entry here that the charters followed now refuse, though it was verified once.
     ///
     /// # Errors
     /// Fails when the disk does, or when an entry is damaged.
-    pub fn first_revoked(
+    pub fn first_refused(
         &self,
         log: &LogId,
-        history: &CharterHistory,
-    ) -> Result<Option<Revoked>, StoreError> {
-        let view = self.ledger.read()?;
-        let size = head_in(&view, log)?.size();
-        history.first_revoked(log, size, |position| {
-            let entry = entry_in(&view, log, position)?;
-            let entry = entry.and_then(|entry| SignedTransaction::from_entry(entry).ok());
-            let damage = || Damage::of_table(&ENTRIES, "the entry is not here, or does not parse");
-            let entry = entry.ok_or_else(|| StoreError::damaged(damage().at(*log, position)))?;
-            Ok(entry.header().key_id)
-        })
+        owners: &dyn LogOwners,
+    ) -> Result<Option<Refusal>, StoreError> {
+        first_refused_in(&self.ledger.read()?, log, owners)
+    }
+
+    /// A charter that stopped the log is not followed any more: the log is.
+    pub fn follow_again(&self, log: &LogId) -> Result<(), StoreError> {
+        let write = self.ledger.write()?;
+        write.put_sealed(&LOG_STATES, log.as_bytes(), &LogState::Followed.to_body())?;
+        write.commit()
+    }
+
+    /// Forgets checkpoints of a log that may not be shown any more; says whether there were any.
+    pub fn forget_checkpoints(
+        &self,
+        log: &LogId,
+        may_stay: impl Fn(&CheckpointRow) -> bool,
+    ) -> Result<bool, StoreError> {
+        let write = self.ledger.write()?;
+        let mut forgotten = false;
+        for kind in [CheckpointKind::Committed, CheckpointKind::NewestSeen] {
+            if checkpoint_in(&write, log, kind)?.is_some_and(|row| !may_stay(&row)) {
+                forgotten |= write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
+            }
+        }
+        if !forgotten {
+            return Ok(false);
+        }
+        write.commit()?;
+        self.forget_sendable_checkpoint(log, may_stay);
+        Ok(true)
     }
 
     /// Entries of a log; fewer than asked for when the log ends or after [`MAX_ENTRIES_READ`].

@@ -3,18 +3,23 @@
 mod common;
 
 use common::{
-    Keys, Member, Says, append, blobs, draft_of_blob, keys, register, replicate, says, tag,
-    withdraw,
+    Keys, Member, Says, TakesBack, append, blobs, draft_of_blob, keys, register, replicate, says,
+    tag, withdraw,
 };
 use sundbro_ledger::blob::Blob;
 use sundbro_ledger::fold::MemoryIndex;
 use sundbro_ledger::ids::RecordId;
 use sundbro_ledger::transaction::{Audience, SignedTransaction};
-use sundbro_store::index::{IndexRoots, LocateQuery, QueryError};
-use sundbro_store::{BlobKind, Locator, LogState, NewBlob, OwnDraft, Store};
+use sundbro_store::index::{FoldProgress, IndexRoots, LocateQuery, QueryError};
+use sundbro_store::{BlobKind, Locator, NewBlob, OwnDraft, Store};
 
 fn fold(store: &Store, keys: &Keys) {
     while !store.fold(keys, 7).expect("fold").finished {}
+}
+
+/// A fold that had nothing to do.
+fn finished() -> FoldProgress {
+    FoldProgress { finished: true, ..FoldProgress::default() }
 }
 
 fn query() -> LocateQuery {
@@ -78,7 +83,7 @@ fn story(member: &Member) -> Vec<OwnDraft> {
 }
 
 #[test]
-fn a_log_that_is_stopped_at_an_entry_that_was_folded_has_the_rows_of_one_that_ended_there() {
+fn a_log_that_is_taken_back_from_an_entry_on_has_the_rows_of_one_that_ended_there() {
     let two = two();
     let Two { writer, ours, theirs, keys, .. } = &two;
     let story = story(writer);
@@ -89,23 +94,20 @@ fn a_log_that_is_stopped_at_an_entry_that_was_folded_has_the_rows_of_one_that_en
     let then = theirs.index_roots().expect("roots");
     append(ours, writer, story.into_iter().skip(4).collect());
     fold(ours, keys);
-    assert_ne!(ours.index_roots().expect("roots"), then);
+    let whole = ours.index_roots().expect("roots");
+    assert_ne!(whole, then);
 
-    let stop = |position| LogState::Stopped { position, reason: "WRONG_KEY".to_owned() };
-    ours.mark_log(&writer.log(), &stop(4)).expect("mark");
-    let progress = ours.fold(keys, 1).expect("fold");
+    let progress = ours.fold(&TakesBack(keys, 4), 1).expect("fold");
     assert!(progress.retracted && progress.finished, "in one step: {progress:?}");
     assert_eq!(ours.index_roots().expect("roots"), then);
     assert_eq!(ours.index_counts(&writer.log()).expect("counts").indexed_size, 4);
-    assert_eq!(ours.rebuild_index(keys).expect("rebuild"), then);
-    // It stays stopped there whatever is said later, unless it stops earlier.
-    for state in [LogState::Followed, stop(5), stop(4)] {
-        ours.mark_log(&writer.log(), &state).expect("mark");
-        assert_eq!(ours.log_status(&writer.log()).expect("status").state, stop(4));
-    }
-    ours.mark_log(&writer.log(), &stop(0)).expect("mark");
-    fold(ours, keys);
+    assert_eq!(ours.rebuild_index(&TakesBack(keys, 4)).expect("rebuild"), then);
+    assert_eq!(ours.fold(&TakesBack(keys, 4), 1).expect("fold"), finished());
+    assert!(ours.fold(&TakesBack(keys, 0), 1).expect("fold").retracted);
     assert_eq!(found(ours, &query()), []);
+    // A charter that is not followed any more gives back what it took.
+    fold(ours, keys);
+    assert_eq!(ours.index_roots().expect("roots"), whole);
 }
 
 #[test]

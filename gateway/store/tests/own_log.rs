@@ -335,6 +335,12 @@ fn an_own_log_that_is_stopped_is_signed_no_further_now_and_after_a_restart() {
     assert!(store.signing_stop().expect("stopped").cure().contains("stewards"));
     let refused = try_append(&store, &member, vec![register(&member, 9, &says(9, 1))]);
     assert!(matches!(refused, Err(AppendOwnError::Stopped(_))));
+    // It stays stopped there whatever is said later, unless it stops earlier.
+    let stop = |position| LogState::Stopped { position, reason: "WRONG_KEY".to_owned() };
+    for (state, after) in [(LogState::Followed, 2), (stop(3), 2), (stop(1), 1)] {
+        store.mark_log(&member.log(), &state).expect("mark");
+        assert_eq!(store.log_status(&member.log()).expect("status").state, stop(after));
+    }
     // What stands there is still shown to others: it is the evidence.
     assert_eq!(store.log_status(&member.log()).expect("status").committed_size, 3);
 }
@@ -399,8 +405,7 @@ fn a_replica_takes_chunks_in_order_and_nothing_that_does_not_follow() {
     assert!(refused.is_err(), "twice");
     entries.clear();
 
-    to.mark_log(&log, &LogState::Stopped { position: 310, reason: "X".to_owned() })
-        .expect("mark");
+    to.mark_log(&log, &LogState::Stopped { position: 310, reason: "X".to_owned() }).expect("mark");
     let refused = to.append_replica(&log, &entries, &checkpoint, &verified.head);
     assert!(matches!(refused, Err(sundbro_store::AppendReplicaError::LogStopped(_))));
     drop(to);

@@ -96,6 +96,7 @@ fn entry(member: &str) -> MemberEntry {
 }
 
 /// The charter as everybody has it, and the steward's key.
+#[derive(Clone)]
 pub struct Federation {
     steward: SigningKey,
     pub history: CharterHistory,

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
 use sundbro_gateway::replication::{ReplicationSettings, SessionEnd};
+use sundbro_ledger::charter::CharterLimits;
+use sundbro_ledger::history::Offered;
 use sundbro_ledger::subject::key_commitment;
-use sundbro_proto::federation::v1::Hello;
 use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{Head, Hello};
 use sundbro_store::LogState;
 
 use crate::script::{Peer, hello};
 use crate::support::{
-    Federation, GP, Gateway, HOSPITAL, LAB, TRANSACTION, connect, name, subject_key,
+    CHECKPOINT, Federation, GP, Gateway, HOSPITAL, LAB, TRANSACTION, connect, name, subject_key,
 };
 
 #[tokio::test]
@@ -138,6 +141,104 @@ async fn a_key_that_is_taken_back_ends_its_log_for_who_had_more_and_for_who_come
         .map(|gateway| gateway.store.index_roots().expect("roots").index_root);
     assert!(roots.iter().all(|root| *root == roots[0]), "{roots:?}");
     assert_eq!(gp.store.signing_stop().map(|stop| stop.reason()), Some("OWN_LOG_REVOKED"));
+}
+
+#[tokio::test]
+async fn a_checkpoint_key_that_is_taken_back_parts_nobody() {
+    let mut federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    gp.publish(20);
+    let (ours, theirs) = connect(&gp, &hospital);
+    hospital.holds(&gp.log, 20).await;
+    let old = gp.store.checkpoint(&gp.log).expect("read").expect("a checkpoint");
+    let second =
+        federation.publish(|draft| draft.close_key(&name(GP), CHECKPOINT, 12).expect("a key"));
+    for gateway in [&gp, &hospital] {
+        gateway.follow(&second);
+        assert_eq!(gateway.store.checkpoint(&gp.log).expect("read"), None);
+        assert_eq!(gateway.store.newest_seen(&gp.log).expect("read"), None);
+        assert_eq!(gateway.size(&gp.log), 20, "its entries are as good as before");
+    }
+    ours.stop.cancel();
+    ours.end().await;
+    theirs.end().await;
+    // Whoever still shows it is not at fault, and the others hear of each other's news.
+    let mut lab = Peer::greeting(&federation, &hospital, LAB).await;
+    let log_id = gp.log.as_bytes().to_vec().into();
+    lab.show(Head { log_id, checkpoint: old.note }).await;
+    let _again = connect(&gp, &hospital);
+    hospital.publish(3);
+    gp.holds(&hospital.log, 3).await;
+    lab.first(|kind| matches!(kind, Kind::Heads(_)).then_some(())).await;
+    assert!(hospital.peers.is_reachable(&name(LAB)));
+    assert_eq!(hospital.store.newest_seen(&gp.log).expect("read"), None);
+}
+
+#[tokio::test]
+async fn of_a_charter_that_does_not_follow_ours_nothing_is_kept() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let mut other = federation.history.current().to_wire();
+    let mut head = sundbro_proto::ledger::v1::CharterHead::decode(&other.head[..]).expect("a head");
+    (head.version, head.previous) = (2, vec![vec![9; 32].into()]);
+    other.head = head.encode_to_vec().into();
+    other.signatures.clear();
+    let lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.charter(other.clone()).await;
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    let _running = connect(&gp, &hospital);
+    hospital.publish(1);
+    gp.holds(&hospital.log, 1).await;
+    let offered =
+        gp.charter.offer(&other).expect("no fault is found before the one before is known");
+    assert_eq!(offered, Offered::OtherBranch { fetch: 1 });
+    assert_eq!(gp.store.charters().expect("charters").len(), 1);
+}
+
+#[tokio::test]
+async fn a_charter_that_stands_twice_takes_back_what_named_it() {
+    let federation = Federation::found();
+    let (mut one, mut other) = (federation.clone(), federation.clone());
+    let limits =
+        |bytes| CharterLimits { written_max_format: 1, written_max_log_bytes_per_day: bytes };
+    let a = one.publish(|draft| draft.set_limits(limits(1)));
+    let b = other.publish(|draft| {
+        draft.set_limits(limits(2));
+        draft.close_key(&name(HOSPITAL), TRANSACTION, 1).expect("a key");
+    });
+    // One gateway appended under one of the two; one learns of both first.
+    let gp = Gateway::new(&federation, GP);
+    gp.publish(2);
+    gp.follow(&a);
+    gp.publish(3);
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    hospital.publish(2);
+    hospital.follow(&b);
+    let stopped = hospital.store.log_status(&hospital.log).expect("a status").state;
+    assert_eq!(stopped, LogState::Stopped { position: 1, reason: "WRONG_KEY".to_owned() });
+    for (gateway, charter) in [(&gp, &b), (&hospital, &a)] {
+        let offered = gateway.charter.offer(&charter.to_wire()).expect("valid");
+        assert!(matches!(offered, Offered::Fork(_)), "{offered:?}");
+    }
+    let _running = connect(&gp, &hospital);
+    let waits = LogState::Waiting { position: 2, reason: "CHARTER_VERSION_MISSING".to_owned() };
+    for gateway in [&gp, &hospital] {
+        gateway
+            .until(|gateway| {
+                let state = |log| gateway.store.log_status(log).expect("a status").state;
+                let counts = |log| gateway.store.index_counts(log).expect("counts");
+                state(&gp.log) == waits
+                    && state(&hospital.log) == LogState::Followed
+                    && [&gp.log, &hospital.log].iter().all(|log| {
+                        let counts = counts(log);
+                        counts.indexed_size == 2 && counts.missing_blobs == 0
+                    })
+            })
+            .await;
+    }
+    let root = |gateway: &Gateway| gateway.store.index_roots().expect("roots").index_root;
+    assert_eq!(root(&gp), root(&hospital));
 }
 
 #[tokio::test]

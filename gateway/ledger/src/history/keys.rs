@@ -132,6 +132,24 @@ impl CharterHistory {
         keys.find(|key| checkpoint.names(key)).cloned()
     }
 
+    /// Whether a checkpoint names a CHECKPOINT key of its log that the charter in force ended below its size. It may have
+    /// been good when it was signed, so whoever shows it is not at fault; nobody follows it.
+    pub fn checkpoint_key_has_ended(&self, checkpoint: &UnverifiedCheckpoint) -> bool {
+        let Some(owner) = self.logs.get(&checkpoint.log_id()) else { return false };
+        let Some(member) = self.current().member(&owner.member) else { return false };
+        let size = checkpoint.size();
+        let epoch_ended = member
+            .log_epoch(owner.epoch)
+            .and_then(|epoch| epoch.end)
+            .is_some_and(|end| end.size < size);
+        member.keys.iter().any(|key| {
+            key.purpose == KeyPurpose::Checkpoint
+                && key.log_epoch == owner.epoch
+                && (epoch_ended || key.ended_before(size))
+                && key.verifying_key().is_some_and(|key| checkpoint.names(key))
+        })
+    }
+
     /// The SERVICE key of a message that names a charter version: judged by that version, then by every later `to`.
     pub fn service_key(
         &self,

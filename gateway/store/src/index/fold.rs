@@ -20,7 +20,7 @@ use super::{FoldProgress, IndexRoots, LogOwners, roots};
 use crate::blobs::{BlobKind, blob_in, wanted_key};
 use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
 use crate::error::{Damage, StoreError};
-use crate::logs::{entries_in, entry_in, entry_key, followed_size, log_key};
+use crate::logs::{entries_in, entry_in, entry_key, first_refused_in, head_in, log_key};
 use crate::row::{RowProblem, Writer};
 use crate::store::Store;
 use crate::tables::{
@@ -161,7 +161,7 @@ fn fold_once(
     let mut progress = FoldProgress { finished: true, ..FoldProgress::default() };
     let mut left = max_entries.max(1) as u64;
     if has_too_much(&write, &logs)? {
-        // What a stop took away leaves in one step: nobody reads an index from which other things are gone as well.
+        // What was taken back leaves in one step: nobody reads an index from which other things are gone as well.
         clear(&write)?;
         arrived.clear();
         progress.retracted = true;
@@ -213,7 +213,9 @@ fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, St
         opened(&LOGS, key, value)?;
         let log = LogId::try_from(key).map_err(|_| misfit(&LOGS, RowProblem::Fields))?;
         if let Some(owner) = owners.log_owner(&log) {
-            let followed = followed_size(ledger, &log)?;
+            let refused = first_refused_in(ledger, &log, owners)?;
+            let size = head_in(ledger, &log)?.size();
+            let followed = refused.map_or(size, |refusal| refusal.position());
             logs.insert(log_key(&log), KnownLog { log, owner, followed });
         }
         Ok(true)
@@ -221,7 +223,7 @@ fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, St
     Ok(logs)
 }
 
-/// Whether more of a log was folded than has an effect: it was stopped at an entry that it had before.
+/// Whether more of a log was folded than has an effect: a charter took back what another one had allowed.
 fn has_too_much(write: &WriteView, logs: &KnownLogs) -> Result<bool, StoreError> {
     for known in logs.values() {
         if cursor_in(write, &known.log)?.is_some_and(|cursor| cursor.size > known.followed) {

@@ -5,27 +5,48 @@ mod query;
 mod roots;
 pub(crate) mod rows;
 
-use std::collections::BTreeMap;
-
+use sundbro_ledger::history::{CharterHistory, Named};
 use sundbro_ledger::ids::{
     Commitment, LeafHash, LogId, MemberName, RecordId, RootHash, SubjectTag,
 };
+use sundbro_ledger::log::Refusal;
 use sundbro_proto::ledger::v1::RecordDetail;
 
 use crate::error::StoreError;
 
 pub(crate) use fold::{Late, fold_all, fold_into};
 
-/// Whose log it is: the charter history answers.
+/// Whose log it is, and how much of it has an effect: the charter history answers.
 pub trait LogOwners {
     /// The member that writes this log, and which of its logs it is, from 1. `None`: no charter here names the log, and
     /// nothing of it is folded yet.
     fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)>;
+
+    /// The first of a log's first `size` entries that is refused by the charters followed now, though it was verified
+    /// once: it and all after it have no effect. `named_at` says what an entry names.
+    ///
+    /// # Errors
+    /// Whatever `named_at` fails with.
+    fn first_refused(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError>;
 }
 
-impl LogOwners for BTreeMap<LogId, (MemberName, u32)> {
+impl LogOwners for CharterHistory {
     fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
-        self.get(log).cloned()
+        self.member_of_log(log).map(|owner| (owner.member.clone(), owner.epoch))
+    }
+
+    fn first_refused(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError> {
+        CharterHistory::first_refused(self, log, size, named_at)
     }
 }
 
@@ -36,7 +57,7 @@ pub struct FoldProgress {
     pub entries: u64,
     /// Blobs that had been missing and were folded now.
     pub late_blobs: u64,
-    /// Whether everything was folded anew, without what a log that was stopped at an earlier entry had added.
+    /// Whether everything was folded anew, without what a charter took back.
     pub retracted: bool,
     /// Whether nothing is left to do.
     pub finished: bool,

@@ -14,7 +14,7 @@ use std::path::Path;
 use sundbro_ledger::charter::Charter;
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
 use sundbro_ledger::history::CharterHistory;
-use sundbro_ledger::ids::{FederationId, LogId, MemberName};
+use sundbro_ledger::ids::{FederationId, LogId};
 use sundbro_ledger::log::KeyBook;
 use sundbro_ledger::signing::VerifyingKey;
 
@@ -33,12 +33,6 @@ pub const MAX_DAMAGES: usize = 1000;
 pub trait Trust: KeyBook + LogOwners {
     /// The key that may have signed this checkpoint.
     fn checkpoint_key(&self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey>;
-}
-
-impl LogOwners for CharterHistory {
-    fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
-        self.member_of_log(log).map(|owner| (owner.member.clone(), owner.epoch))
-    }
 }
 
 impl Trust for CharterHistory {

@@ -10,15 +10,17 @@ use bytes::Bytes;
 use prost::Message;
 use sundbro_ledger::blob::Blob;
 use sundbro_ledger::checkpoint::{Origin, UnverifiedCheckpoint, VerifiedCheckpoint};
+use sundbro_ledger::history::Named;
 use sundbro_ledger::ids::{Commitment, FederationId, LogId, MemberName, SubjectTag};
-use sundbro_ledger::log::{KeyBook, KeyVerdict};
+use sundbro_ledger::log::{InvalidReason, KeyBook, KeyVerdict, Refusal};
 use sundbro_ledger::signing::{SigningKey, VerifyingKey};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
 use sundbro_store::verify::Trust;
 use sundbro_store::{
-    AppendOwnError, BlobKind, Identity, NewBlob, OpenOptions, OwnAppend, OwnDraft, OwnSigner, Store,
+    AppendOwnError, BlobKind, Identity, NewBlob, OpenOptions, OwnAppend, OwnDraft, OwnSigner,
+    Store, StoreError,
 };
 
 pub const FEDERATION: FederationId = FederationId::new([0xfe; 32]);
@@ -104,6 +106,38 @@ impl KeyBook for Keys {
 impl LogOwners for Keys {
     fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
         self.0.get(log).map(|(name, _, _)| (name.clone(), 1))
+    }
+
+    fn first_refused(
+        &self,
+        _: &LogId,
+        _: u64,
+        _: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// The same, and a charter that takes back every entry from a position on.
+pub struct TakesBack<'a>(pub &'a Keys, pub u64);
+
+impl LogOwners for TakesBack<'_> {
+    fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
+        self.0.log_owner(log)
+    }
+
+    fn first_refused(
+        &self,
+        _: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError> {
+        let position = self.1;
+        if position >= size {
+            return Ok(None);
+        }
+        assert_eq!(named_at(position)?, Named { charter_version: 1, key_id: 1 });
+        Ok(Some(Refusal::Invalid { position, reason: InvalidReason::WrongKey("taken back") }))
     }
 }
 

@@ -1,0 +1,98 @@
+//! What the charter in force takes back: entries that an older charter allowed, and that nobody may follow any more.
+//!
+//! A key is judged by every later `to`, and a version that stands twice is followed by nobody. A replica that had such
+//! entries before it learnt of it, and one that learnt of it first, must end alike. The one stops at the entry by
+//! [`LogHead::verify`](crate::log::LogHead::verify); this finds the same entry for the other.
+
+use super::CharterHistory;
+use crate::ids::LogId;
+use crate::log::{InvalidReason, Refusal, WaitingReason};
+use crate::member::{KeyPurpose, MemberKey};
+use crate::transaction::Header;
+
+/// What an entry names, and by which a charter can take it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// The charter version by which it was signed.
+    pub charter_version: u64,
+    /// Its key.
+    pub key_id: u32,
+}
+
+impl From<&Header> for Named {
+    fn from(header: &Header) -> Self {
+        Self { charter_version: header.charter_version, key_id: header.key_id }
+    }
+}
+
+impl CharterHistory {
+    /// The first of a log's first `size` entries that does not hold by the charters that are followed now, though all of
+    /// them were verified once: it lies at or above the `to` of its key or the end of its log epoch (invalid), or names
+    /// a version that is not in force any more (waiting).
+    ///
+    /// `named_at` is asked for about 2·log₂(size) positions for each closed key, and as many for the versions: neither
+    /// key ids nor versions ever decrease in a log.
+    ///
+    /// # Errors
+    /// Whatever `named_at` fails with.
+    pub fn first_refused<E>(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, E>,
+    ) -> Result<Option<Refusal>, E> {
+        let Some(last) = size.checked_sub(1) else { return Ok(None) };
+        let in_force = self.in_force();
+        let mut waits = None;
+        if named_at(last)?.charter_version > in_force {
+            let holds = &mut |at| Ok(named_at(at)?.charter_version <= in_force);
+            let position = partition_point(size, holds)?;
+            let reason = WaitingReason::CharterVersion(named_at(position)?.charter_version);
+            waits = Some(Refusal::Waiting { position, reason });
+        }
+        // What stands after an entry that waits is judged when that one is.
+        let size = waits.as_ref().map_or(size, Refusal::position);
+        let revoked = self.first_revoked(log, size, named_at)?;
+        let reason = InvalidReason::WrongKey("a later charter version ended the key before this");
+        Ok(revoked.map(|position| Refusal::Invalid { position, reason }).or(waits))
+    }
+
+    fn first_revoked<E>(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, E>,
+    ) -> Result<Option<u64>, E> {
+        let Some(owner) = self.member_of_log(log) else { return Ok(None) };
+        let Some(member) = self.current().member(&owner.member) else { return Ok(None) };
+        let ended = member.log_epoch(owner.epoch).and_then(|epoch| epoch.end);
+        let mut first = ended.map(|end| end.size).filter(|end| *end < size);
+        let signs_here = |key: &&MemberKey| {
+            key.purpose == KeyPurpose::Transaction && key.log_epoch == owner.epoch
+        };
+        for key in member.keys.iter().filter(signs_here) {
+            let Some(to) = key.to.filter(|to| *to < first.unwrap_or(size)) else { continue };
+            let begin = partition_point(size, &mut |at| Ok(named_at(at)?.key_id < key.key_id))?;
+            let end = partition_point(size, &mut |at| Ok(named_at(at)?.key_id <= key.key_id))?;
+            let revoked = begin.max(to);
+            if revoked < end {
+                first = Some(first.map_or(revoked, |first| first.min(revoked)));
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// The first position below `size` for which `holds` is false, given that it is true up to there and false from there.
+fn partition_point<E>(size: u64, holds: &mut dyn FnMut(u64) -> Result<bool, E>) -> Result<u64, E> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle)? {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
