@@ -13,7 +13,6 @@ use sundbro_adapters::{Adapter, Health};
 use sundbro_ledger::checkpoint::Origin;
 use sundbro_ledger::ids::MemberName;
 use sundbro_ledger::member::KeyPurpose;
-use sundbro_ledger::subject::key_commitment;
 use sundbro_proto::admin::v1::admin_service_server::AdminServiceServer;
 use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceServer;
 use sundbro_proto::gateway::v1::audit_service_server::AuditServiceServer;
@@ -142,7 +141,7 @@ fn lay_ground(config: Config, options: Options) -> Result<Ground, CliError> {
     let charter = CharterBook::open(store.clone(), &config.federation_id)
         .map_err(|error| CliError::new(Exit::Integrity, error))?;
     let charter = Arc::new(charter);
-    check_subject_keys(&subjects, &charter)?;
+    subjects.follow(charter.history().subject_epochs()).map_err(|error| usage(error.into()))?;
     // What was appended before a crash and not folded yet.
     crate::publisher::fold_all(&store, &charter).map_err(|error| failed(error.into()))?;
     let federation_tls = FederationTls::load(
@@ -304,7 +303,7 @@ async fn run(
             finder,
             store: store.clone(),
             charter: charter.clone(),
-            subjects,
+            subjects: subjects.clone(),
             operations: Arc::new(Assembled { store, ingests }),
         })));
 
@@ -331,7 +330,8 @@ async fn run(
     ));
     tasks.spawn(watch_files(federation_tls.clone(), stop.clone()));
     tasks.spawn(watch_files(local_tls, stop.clone()));
-    tasks.spawn(follow_charter(charter.clone(), federation_tls.clone(), stop.clone()));
+    let followers = (federation_tls.clone(), subjects.clone());
+    tasks.spawn(follow_charter(charter.clone(), followers, stop.clone()));
     let dial = TlsDial::new(federation_tls, charter, config.dial.clone());
     // It ends by itself, and says goodbye to its peers first.
     tasks.spawn(async move { replication.run(dial).await });
@@ -341,24 +341,6 @@ async fn run(
         member = %config.member, federation = %addresses.0, local = %addresses.1, "ready"
     );
     Ok(Running { federation: addresses.0, local: addresses.1, tasks, publisher: publisher_thread })
-}
-
-/// A key that is not the one that the charter commits to would make tags that nobody else finds.
-fn check_subject_keys(subjects: &SubjectKeys, charter: &CharterBook) -> Result<(), CliError> {
-    let history = charter.history();
-    for (epoch, key) in subjects.all() {
-        // An epoch that the charter does not have yet: its version is being signed.
-        let listed = history.subject_epochs().iter().find(|listed| listed.epoch == epoch);
-        if listed.is_some_and(|listed| listed.key_commitment != key_commitment(epoch, &key)) {
-            let what = format!(
-                "the key of subject epoch {epoch} is not the one that the charter commits to: remove {} and let \
-                 another member grant the right one",
-                crate::subject::keys::file_name(epoch)
-            );
-            return Err(CliError::new(Exit::Integrity, what));
-        }
-    }
-    Ok(())
 }
 
 /// What status shows and only the assembled gateway knows.
@@ -433,10 +415,11 @@ async fn follow_own_log(
     }
 }
 
-/// Takes every change of the charter into the TLS material: connections of peers whose trust changed are closed.
+/// Takes every change of the charter into the TLS material: connections of peers whose trust changed are closed; and
+/// into the subject keys that are used.
 async fn follow_charter(
     charter: Arc<CharterBook>,
-    tls: Arc<FederationTls>,
+    (tls, subjects): (Arc<FederationTls>, Arc<SubjectKeys>),
     stop: CancellationToken,
 ) {
     let mut changes = charter.watch();
@@ -445,8 +428,16 @@ async fn follow_charter(
             () = stop.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
-        let tls = tls.clone();
-        match tokio::task::spawn_blocking(move || tls.reload()).await {
+        let (tls, subjects, history) = (tls.clone(), subjects.clone(), charter.history());
+        let follow = move || {
+            let closed = tls.reload();
+            if let Err(error) = subjects.follow(history.subject_epochs()) {
+                let error = crate::status::chain(&error);
+                tracing::error!(error, "a subject key file is unusable");
+            }
+            closed
+        };
+        match tokio::task::spawn_blocking(follow).await {
             Ok(Ok(closed)) => tracing::info!(closed, "trust follows the charter"),
             Ok(Err(error)) => {
                 let error = crate::status::chain(&error);

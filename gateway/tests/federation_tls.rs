@@ -381,6 +381,36 @@ async fn revocation_closes_the_revoked_peer_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_list_that_cannot_be_used_keeps_no_suspended_member_connected() {
+    let mut list = None;
+    let world = World::with_hospital(|ca| {
+        list = Some(ca.revoke("ca.crl", &[7]));
+        let mut files = ca.issue(&Leaf { serial: 9, ..Leaf::of(HOSPITAL) });
+        files.crls.extend(list.clone());
+        files
+    })
+    .await;
+    let kommune = channel(world.kommune(), world.target()).expect("channel");
+    let clinic = channel(world.caller(&Leaf::of(CLINIC)), world.target()).expect("channel");
+    call(&kommune).await.expect("served");
+    call(&clinic).await.expect("served");
+    // It reads as a list, of a version that no verifier takes; and the charter names a CA that is none.
+    Ca::spoil_version(&list.expect("a list"));
+    world.book.trust_nonsense();
+    world.book.set(KOMMUNE, Standing::Suspended);
+    assert!(matches!(world.hospital.reload(), Err(TlsError::Trust(_))));
+    eventually("the suspended member's connection ends", || {
+        world.hospital.connections().count_of(&member(KOMMUNE)) == 0
+    })
+    .await;
+    assert_eq!(call(&clinic).await.expect("still served"), CLINIC);
+    // What the earlier list revokes stays revoked.
+    let revoked = world.caller(&Leaf { serial: 7, ..Leaf::of(CLINIC) });
+    let revoked = channel(revoked, world.target()).expect("channel");
+    call(&revoked).await.expect_err("revoked");
+}
+
+#[tokio::test]
 async fn a_caller_sees_that_the_server_is_revoked_and_hangs_up() {
     let world = World::new().await;
     let mut files = world.ca.issue(&Leaf { serial: 9, ..Leaf::of(KOMMUNE) });

@@ -41,6 +41,8 @@ pub struct LogView {
 pub enum Peer {
     /// It is ourselves.
     Ourselves,
+    /// It is ourselves, and others may know more of our log than we do; with the reason why nothing is signed.
+    OurselvesBehind(&'static str),
     /// Neither tried nor heard of since our start.
     NeverTried,
     /// As the peer table has it.
@@ -78,6 +80,8 @@ pub enum Gap {
     Old(Duration),
     /// A newer checkpoint was seen than what is here.
     Behind(u64),
+    /// Others may know more of our own log than we do; with the reason.
+    OwnLog(&'static str),
     /// Not everything that is here is in the index yet.
     NotIndexed(u64),
     /// The log is followed no further, or waits; with the reason.
@@ -111,7 +115,9 @@ pub fn logs(
             status: store.log_status(log)?,
             counts: store.index_counts(log)?,
             peer: match peers.get(&owner.member) {
-                _ if owner.member == *own => Peer::Ourselves,
+                _ if owner.member == *own => store
+                    .signing_stop()
+                    .map_or(Peer::Ourselves, |stop| Peer::OurselvesBehind(stop.reason())),
                 Some(view) => Peer::Seen(view.clone()),
                 None => Peer::NeverTried,
             },
@@ -151,6 +157,9 @@ impl LogView {
             Some(age) if age > terms.max_age => gaps.push(Gap::Old(age)),
             Some(_) => {}
         }
+        if let Peer::OurselvesBehind(reason) = self.peer {
+            gaps.push(Gap::OwnLog(reason));
+        }
         if status.newest_seen_size > status.committed_size {
             gaps.push(Gap::Behind(status.newest_seen_size - status.committed_size));
         }
@@ -179,7 +188,7 @@ impl LogView {
     /// Time since the writer's own gateway last told its heads.
     fn age(&self, terms: Terms) -> Option<Duration> {
         match &self.peer {
-            Peer::Ourselves => Some(Duration::ZERO),
+            Peer::Ourselves | Peer::OurselvesBehind(_) => Some(Duration::ZERO),
             Peer::NeverTried => None,
             Peer::Seen(view) => Some(terms.now.saturating_duration_since(view.heads_at?)),
         }
@@ -188,7 +197,7 @@ impl LogView {
     fn to_wire(&self, terms: Terms) -> LogCoverage {
         let LogView { status, counts, .. } = self;
         let (reachable, since, cause) = match &self.peer {
-            Peer::Ourselves => (true, None, None),
+            Peer::Ourselves | Peer::OurselvesBehind(_) => (true, None, None),
             Peer::NeverTried => (false, None, None),
             Peer::Seen(view) => {
                 // Before its first Hello a peer was never reachable, whatever the row's age.
@@ -265,6 +274,7 @@ impl std::fmt::Display for Gap {
             Self::NeverHeard => f.write_str("its gateway was not heard since this one started"),
             Self::Old(age) => write!(f, "its gateway was last heard {} s ago", age.as_secs()),
             Self::Behind(entries) => write!(f, "{entries} entries are on their way"),
+            Self::OwnLog(reason) => write!(f, "others may know more of our own log ({reason})"),
             Self::NotIndexed(entries) => write!(f, "{entries} entries are being indexed"),
             Self::NotFollowed(reason) => write!(f, "its log is not followed ({reason})"),
             Self::Blobs(blobs) => write!(f, "{blobs} payloads or details are on their way"),
@@ -342,6 +352,10 @@ mod tests {
         let reason = || "BAD_LINK".to_owned();
         check(|_, _| {}, None);
         check(|log, _| log.peer = Peer::Ourselves, None);
+        check(
+            |log, _| log.peer = Peer::OurselvesBehind("OWN_LOG_BEHIND"),
+            Some(Gap::OwnLog("OWN_LOG_BEHIND")),
+        );
         check(|log, _| log.peer = Peer::NeverTried, Some(Gap::NeverHeard));
         let older = MAX_AGE + Duration::from_millis(1);
         check(
@@ -376,6 +390,15 @@ mod tests {
             |log, _| {
                 log.status.state =
                     StoredState::Waiting { position: 7, reason: "BAD_LINK".to_owned() };
+            },
+            Some(Gap::NotFollowed(reason())),
+        );
+        // What a charter took back is neither indexed nor lacking.
+        check(
+            |log, _| {
+                log.counts.indexed_size = 5;
+                log.status.state =
+                    StoredState::Stopped { position: 5, reason: "BAD_LINK".to_owned() };
             },
             Some(Gap::NotFollowed(reason())),
         );

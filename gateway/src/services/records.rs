@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use sundbro_adapters::profile::Profile;
 use sundbro_ledger::ids::{MemberName, RecordId, SubjectTag};
 use sundbro_ledger::retrieval::Unit;
+use sundbro_ledger::subject::SCHEME_HMAC_SHA256;
 use sundbro_proto::gateway::v1::records_service_server::RecordsService;
 use sundbro_proto::gateway::v1::retrieve_record_response::Part;
 use sundbro_proto::gateway::v1::{
@@ -69,6 +70,10 @@ impl RecordsApi {
                     .map_err(|_| BadField::new("identifier", wrong))
             }
             Some(Subject::Tag(tag)) => {
+                if tag.scheme != SCHEME_HMAC_SHA256 {
+                    let wrong = "is not 1, the one scheme of this version";
+                    return Err(BadField::new("tag.scheme", wrong));
+                }
                 let wrong = |_| BadField::new("tag.value", "is not 32 bytes");
                 let value = tag.value[..].try_into().map_err(wrong)?;
                 Ok(Person::Tagged(SubjectTag { scheme: tag.scheme, epoch: tag.epoch, value }))

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use sundbro_ledger::subject::SubjectKey;
+use sundbro_ledger::charter::SubjectEpoch;
+use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -50,13 +51,40 @@ pub enum SubjectKeysError {
 
 type Keys = BTreeMap<u32, Arc<SubjectKey>>;
 
-/// The subject keys that we hold. Shared; a key that arrives is there for everybody at once.
+/// What the charter commits to: epochs, ascending, each with the commitment to its key.
+type Listed = BTreeMap<u32, [u8; 32]>;
+
+/// The subject keys that we hold and may use: those that the charter commits to. Shared; a key that arrives is there for
+/// everybody at once.
+///
+/// A tag by any other key is one that nobody else finds: a key whose epoch the charter does not list yet waits, one that
+/// does not fit is replaced by the first that does.
 pub struct SubjectKeys {
     dir: PathBuf,
+    /// Fitting ones alone, once a charter is followed.
     keys: ArcSwap<Keys>,
-    /// Held while a file is written: several members grant one key in the same moment.
-    writing: Mutex<()>,
+    /// All of them, and what the charter lists. Held while a file is written: several members grant one key in the same
+    /// moment.
+    held: Mutex<Held>,
     changed: watch::Sender<u64>,
+}
+
+struct Held {
+    keys: Keys,
+    /// `None` until a charter is followed: then every key counts.
+    listed: Option<Listed>,
+}
+
+impl Held {
+    fn fits(&self, epoch: u32, key: &SubjectKey) -> bool {
+        let Some(listed) = &self.listed else { return true };
+        listed.get(&epoch).is_some_and(|listed| *listed == key_commitment(epoch, key))
+    }
+
+    fn usable(&self) -> Keys {
+        let fitting = self.keys.iter().filter(|(epoch, key)| self.fits(**epoch, key));
+        fitting.map(|(epoch, key)| (*epoch, Arc::clone(key))).collect()
+    }
 }
 
 impl SubjectKeys {
@@ -65,23 +93,43 @@ impl SubjectKeys {
     /// # Errors
     /// [`SubjectKeysError`]: a key file that others may read, or that holds something else, is refused.
     pub fn open(dir: &Path) -> Result<Self, SubjectKeysError> {
-        let failed = |source| SubjectKeysError::Io { action: "listed", path: dir.into(), source };
-        let mut keys = Keys::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let Some(epoch) = name.to_str().and_then(epoch_of_file) else { continue };
-            if keys.len() == MAX_EPOCHS {
-                return Err(SubjectKeysError::TooMany(dir.into()));
-            }
-            keys.insert(epoch, Arc::new(read_key(&entry.path())?));
-        }
+        let keys = read_keys(dir)?;
         Ok(Self {
             dir: dir.into(),
-            keys: ArcSwap::from_pointee(keys),
-            writing: Mutex::new(()),
+            keys: ArcSwap::from_pointee(keys.clone()),
+            held: Mutex::new(Held { keys, listed: None }),
             changed: watch::Sender::new(0),
         })
+    }
+
+    /// Uses the keys of these epochs from here on, and no others. A key file that came meanwhile, as from
+    /// `sundbro charter propose --subject-key`, is read. Blocking.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for a file that came; the keys that were there are used all the same.
+    pub fn follow(&self, epochs: &[SubjectEpoch]) -> Result<(), SubjectKeysError> {
+        let mut held = self.held();
+        held.listed = Some(epochs.iter().map(|one| (one.epoch, one.key_commitment)).collect());
+        let lacking = epochs.iter().any(|epoch| !held.keys.contains_key(&epoch.epoch));
+        let found = if lacking { read_keys(&self.dir) } else { Ok(Keys::new()) };
+        let (found, failed) = match found {
+            Ok(found) => (found, None),
+            Err(error) => (Keys::new(), Some(error)),
+        };
+        for (epoch, key) in found {
+            held.keys.entry(epoch).or_insert(key);
+        }
+        for (epoch, key) in &held.keys {
+            if epochs.iter().any(|listed| listed.epoch == *epoch) && !held.fits(*epoch, key) {
+                let file = file_name(*epoch);
+                tracing::error!(
+                    file,
+                    "this is not the subject key that the charter commits to: waiting for a grant"
+                );
+            }
+        }
+        self.show(&held);
+        failed.map_or(Ok(()), Err)
     }
 
     /// The key of one epoch.
@@ -110,24 +158,62 @@ impl SubjectKeys {
     }
 
     /// Takes a key that was compared with the charter's commitment. Durable when this returns; the first key of an
-    /// epoch stays. Blocking.
+    /// epoch that fits stays, one that does not is kept under another name. Blocking.
     ///
     /// # Errors
     /// Fails when the file cannot be written; then the key is not held.
     pub fn insert(&self, epoch: u32, key: SubjectKey) -> Result<(), SubjectKeysError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.get(epoch).is_some() {
-            return Ok(());
+        let mut held = self.held();
+        if let Some(first) = held.keys.get(&epoch) {
+            if first.expose() == key.expose() || held.fits(epoch, first) {
+                return Ok(());
+            }
+            set_aside(&self.dir, epoch)?;
         }
         write_key(&self.dir, epoch, &key)?;
-        let key = Arc::new(key);
-        self.keys.rcu(|keys| {
-            let mut keys = Keys::clone(keys);
-            keys.entry(epoch).or_insert_with(|| Arc::clone(&key));
-            keys
-        });
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        held.keys.insert(epoch, Arc::new(key));
+        self.show(&held);
         Ok(())
+    }
+
+    fn show(&self, held: &Held) {
+        let usable = held.usable();
+        let same = self.keys.load().keys().eq(usable.keys());
+        self.keys.store(Arc::new(usable));
+        if !same {
+            self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // A thread that panicked left the map as it was, or with one more whole key.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads every key file of a folder.
+fn read_keys(dir: &Path) -> Result<Keys, SubjectKeysError> {
+    let failed = |source| SubjectKeysError::Io { action: "listed", path: dir.into(), source };
+    let mut keys = Keys::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let Some(epoch) = name.to_str().and_then(epoch_of_file) else { continue };
+        if keys.len() == MAX_EPOCHS {
+            return Err(SubjectKeysError::TooMany(dir.into()));
+        }
+        keys.insert(epoch, Arc::new(read_key(&entry.path())?));
+    }
+    Ok(keys)
+}
+
+/// Keeps a key that the charter does not commit to, out of the way of the one that it does.
+fn set_aside(dir: &Path, epoch: u32) -> Result<(), SubjectKeysError> {
+    let path = dir.join(file_name(epoch));
+    let failed = |source| SubjectKeysError::Io { action: "renamed", path: path.clone(), source };
+    match fs::rename(&path, dir.join(format!("{}.not-in-charter", file_name(epoch)))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
     }
 }
 
@@ -233,6 +319,45 @@ mod tests {
             }
         });
         assert_eq!(keys.get(1).map(|key| *key.expose()), Some([1; 32]));
+    }
+
+    fn listed(keys: &[(u32, u8)]) -> Vec<SubjectEpoch> {
+        let epoch = |(epoch, key): &(u32, u8)| SubjectEpoch {
+            epoch: *epoch,
+            key_commitment: key_commitment(*epoch, &SubjectKey::new([*key; 32])),
+        };
+        keys.iter().map(epoch).collect()
+    }
+
+    #[test]
+    fn only_keys_that_the_charter_commits_to_are_used() {
+        let dir = tempfile::tempdir().expect("folder");
+        for epoch in [1, 2] {
+            write_key(dir.path(), epoch, &SubjectKey::new([9; 32])).expect("writes");
+        }
+        let keys = SubjectKeys::open(dir.path()).expect("opens");
+        assert_eq!(keys.epochs(), [1, 2], "no charter is followed yet");
+        // Epoch 2 is another proposal's, or not in force yet.
+        keys.follow(&listed(&[(1, 9)])).expect("follows");
+        assert_eq!(keys.newest().map(|(epoch, _)| epoch), Some(1));
+        assert!(keys.get(2).is_none());
+        keys.follow(&listed(&[(1, 9), (2, 7)])).expect("follows");
+        assert_eq!(keys.epochs(), [1], "a key that does not fit is not used");
+        keys.insert(2, SubjectKey::new([7; 32])).expect("granted");
+        let key = |keys: &SubjectKeys, epoch| keys.get(epoch).map(|key| key.expose()[0]);
+        assert_eq!((key(&keys, 1), key(&keys, 2)), (Some(9), Some(7)));
+        let aside = dir.path().join("subject-epoch-2.key.not-in-charter");
+        assert_eq!(read_key(&aside).map(|key| key.expose()[0]).ok(), Some(9), "nothing is lost");
+        assert_eq!(SubjectKeys::open(dir.path()).expect("reopens").epochs(), [1, 2]);
+        // A key file that is put there while the gateway runs is found when its epoch comes.
+        write_key(dir.path(), 3, &SubjectKey::new([3; 32])).expect("writes");
+        let mut changes = keys.watch();
+        keys.follow(&listed(&[(1, 9), (2, 7), (3, 3)])).expect("follows");
+        assert_eq!(key(&keys, 3), Some(3));
+        assert!(changes.has_changed().expect("lives"));
+        changes.mark_unchanged();
+        keys.follow(&listed(&[(1, 9), (2, 7), (3, 3)])).expect("follows");
+        assert!(!changes.has_changed().expect("lives"));
     }
 
     #[test]

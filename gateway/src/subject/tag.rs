@@ -15,7 +15,7 @@ pub fn tag(subject: &LocalSubject, epoch: u32, key: &SubjectKey) -> SubjectTag {
         .expect("a LocalSubject holds at most 1,024 bytes of each, a tag takes 65,535")
 }
 
-/// The tag that new entries carry: in the newest epoch whose key we hold. `None`: we hold no key yet.
+/// The tag that new entries carry: in the newest epoch of the charter whose key we hold. `None`: we hold no key yet.
 pub fn tag_for_writing(subject: &LocalSubject, keys: &SubjectKeys) -> Option<SubjectTag> {
     let (epoch, key) = keys.newest()?;
     Some(tag(subject, epoch, &key))

@@ -98,12 +98,18 @@ impl FederationTls {
         let (own, own_error) = split(own, || old.own.clone());
         let (crls, crls_error) = split(crls, || old.crls.clone());
         let generation = old.generation + 1;
-        let material = Material::new(generation, own, crls, self.book.clone(), &self.provider)?;
+        let new =
+            |crls| Material::new(generation, own.clone(), crls, self.book.clone(), &self.provider);
+        // Lists that parse may still be unusable; the charter is taken over with the earlier ones then.
+        let (material, unusable) = match new(crls) {
+            Ok(material) => (material, None),
+            Err(error) => (new(old.crls.clone())?, Some(error)),
+        };
         self.material.store(Arc::new(material));
         // From here every handshake uses the new material; what was let in under the old one is judged again.
         let closed = self.connections.close_unless(|open| self.still_welcome(open));
         self.changes.send_replace(generation);
-        own_error.or(crls_error).map_or(Ok(closed), Err)
+        own_error.or(crls_error).or(unusable).map_or(Ok(closed), Err)
     }
 
     /// Closes connections whose certificate has expired since the handshake. Returns how many.

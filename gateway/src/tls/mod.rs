@@ -95,7 +95,7 @@ pub enum TlsError {
         #[source]
         source: PeerRefusal,
     },
-    /// A trusted CA certificate or a revocation list cannot be used.
+    /// A revocation list, or a CA certificate of local clients, cannot be used.
     #[error(
         "a trusted CA certificate or revocation list cannot be used: check each with `openssl`"
     )]

@@ -88,7 +88,10 @@ pub(crate) struct PeerJudge {
 }
 
 impl PeerJudge {
-    /// Builds one verifier for each CA.
+    /// Builds one verifier for each CA. A CA that cannot be used certifies nobody; the others are no worse for it.
+    ///
+    /// # Errors
+    /// When a revocation list cannot be used.
     pub(super) fn new(
         book: Arc<dyn TrustBook>,
         crls: &[CertificateRevocationListDer<'static>],
@@ -96,7 +99,14 @@ impl PeerJudge {
     ) -> Result<Self, TlsError> {
         let mut anchors = Vec::new();
         for root in book.trusted_roots() {
-            anchors.push(Anchor::new(root, crls, provider)?);
+            let sha256 = fingerprint(&root);
+            let mut roots = RootCertStore::empty();
+            if let Err(error) = roots.add(root) {
+                let ca = hex::encode(&sha256[..8]);
+                tracing::error!(ca, %error, "a CA certificate of the charter cannot be used: it certifies nobody");
+                continue;
+            }
+            anchors.push(Anchor::new(sha256, Arc::new(roots), crls, provider)?);
         }
         Ok(Self { anchors, book, algorithms: provider.signature_verification_algorithms })
     }
@@ -137,14 +147,11 @@ fn is_unknown_issuer(error: &Error) -> bool {
 
 impl Anchor {
     fn new(
-        root: CertificateDer<'static>,
+        sha256: [u8; 32],
+        roots: Arc<RootCertStore>,
         crls: &[CertificateRevocationListDer<'static>],
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
-        let sha256 = fingerprint(&root);
-        let mut roots = RootCertStore::empty();
-        roots.add(root).map_err(|error| TlsError::Trust(error.into()))?;
-        let roots = Arc::new(roots);
         // A CA without a list here revokes nothing: demanding one of each would let a missing file stop care.
         let of_clients =
             WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())

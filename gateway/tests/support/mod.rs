@@ -16,7 +16,8 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
     SanType, SerialNumber, date_time_ymd,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use sundbro_gateway::config::{Endpoint, TlsFiles};
 use sundbro_gateway::connections::Connections;
 use sundbro_gateway::server::{Door, Listening, serve};
@@ -130,6 +131,18 @@ impl Ca {
     }
 }
 
+impl Ca {
+    /// Turns a revocation list into one of version 3, which does not exist.
+    pub fn spoil_version(file: &Path) {
+        let list = fs::read(file).expect("read");
+        let list = CertificateRevocationListDer::from_pem_slice(&list).expect("a list");
+        let mut der = list.to_vec();
+        let version = der.windows(3).position(|bytes| bytes == [2, 1, 1]).expect("version 2");
+        der[version + 2] = 2;
+        put(file, &der);
+    }
+}
+
 /// Replaces a file by renaming, readable by its owner alone.
 pub fn put(path: &Path, contents: &[u8]) -> PathBuf {
     let new = path.with_extension("new");
@@ -167,6 +180,12 @@ impl Book {
     /// Takes all CAs away.
     pub fn trust_nobody(&self) {
         self.cas.lock().expect("lock").clear();
+    }
+
+    /// Lists a CA certificate that is none.
+    pub fn trust_nonsense(&self) {
+        let nonsense = CertificateDer::from(vec![0x30; 64]);
+        self.cas.lock().expect("lock").push((nonsense, Vec::new()));
     }
 
     /// Changes where a member stands.
