@@ -47,6 +47,13 @@ pub trait KeyBook {
         key_id: u32,
         position: u64,
     ) -> KeyVerdict;
+
+    /// Whether `key` may sign a checkpoint of this size of the log: what every peer asks before it takes our entries.
+    ///
+    /// A book that lists no CHECKPOINT keys covers nothing: it can judge entries, and nobody publishes by it.
+    fn checkpoint_key_covers(&self, _log: &LogId, _size: u64, _key: &VerifyingKey) -> bool {
+        false
+    }
 }
 
 /// A verified entry that does not continue this head.

@@ -272,6 +272,10 @@ fn checkpoint_keys_cover_sizes_and_the_first_one_the_empty_log() {
     {
         let keys: Vec<_> = history.checkpoint_keys(&log, size).copied().collect();
         assert_eq!(keys, [hospital.keys[&key_id].public()], "size {size}");
+        for (other, key) in &hospital.keys {
+            let covers = KeyBook::checkpoint_key_covers(history, &log, size, &key.public());
+            assert_eq!(covers, *other == key_id, "size {size} key {other}");
+        }
     }
     let note = |size, key_id: u32| {
         let origin = federation.origin(HOSPITAL);

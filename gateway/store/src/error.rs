@@ -202,6 +202,15 @@ pub enum AppendOwnError {
     /// What we signed does not verify, so it was not appended.
     #[error("our own entry does not verify: {0}; the configured keys are not those of the charter")]
     OwnEntryInvalid(String),
+    /// The CHECKPOINT key may not sign this size: every peer would drop us over the checkpoint.
+    #[error(
+        "the charter does not let our CHECKPOINT key sign size {size} of our log: \
+         put the key into the keys folder that does, or have the stewards list one"
+    )]
+    CheckpointKey {
+        /// The size that the log would have had.
+        size: u64,
+    },
     /// Too many drafts in one append.
     #[error("{got} drafts in one append, at most {max}")]
     TooMany {

@@ -128,8 +128,8 @@ impl Store {
     /// A draft whose request id or source content is known becomes no second entry: its outcome names the first.
     ///
     /// # Errors
-    /// Fails when signing is stopped, when what we signed does not verify by `keys`, and when the disk fails; then
-    /// nothing may be sent.
+    /// Fails when signing is stopped, when what we sign does not hold by `keys`, entries or checkpoint, and when the disk
+    /// fails; then nothing may be sent.
     pub fn append_own(
         &self,
         drafts: Vec<OwnDraft>,
@@ -156,7 +156,7 @@ impl Store {
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
         write_entries(&write, &old, &group.entries, &group.head).map_err(own_error)?;
-        let checkpoint = sign_head(signer, &group.head)?;
+        let checkpoint = sign_head(signer, &group.head, keys)?;
         write_checkpoint(&write, &checkpoint, group.head.size())?;
         write.commit()?;
         // From here the entries survive a crash, and with them all that says which requests they answer.
@@ -346,11 +346,20 @@ fn write_request(write: &WriteView, request: &RequestKey, position: u64) -> Resu
     write.put_sealed(&REQUESTS, &digest_of(&[&request.id]), &body)
 }
 
-fn sign_head(signer: &OwnSigner<'_>, head: &LogHead) -> Result<VerifiedCheckpoint, AppendOwnError> {
+/// Signs the new head, if peers will take it: an entry under a checkpoint that they refuse is accepted by nobody.
+fn sign_head(
+    signer: &OwnSigner<'_>,
+    head: &LogHead,
+    keys: &dyn KeyBook,
+) -> Result<VerifiedCheckpoint, AppendOwnError> {
+    let public = signer.checkpoint_key.public();
+    if !keys.checkpoint_key_covers(head.log_id(), head.size(), &public) {
+        return Err(AppendOwnError::CheckpointKey { size: head.size() });
+    }
     let checkpoint = Checkpoint::new(&signer.origin, head.size(), head.root());
     let note = sign_checkpoint(&checkpoint, signer.checkpoint_key);
     UnverifiedCheckpoint::parse_of(head.log_id(), &note)
-        .and_then(|parsed| parsed.verify(&signer.checkpoint_key.public()))
+        .and_then(|parsed| parsed.verify(&public))
         .map_err(|error| AppendOwnError::OwnEntryInvalid(error.to_string()))
 }
 

@@ -77,6 +77,10 @@ impl KeyBook for CharterHistory {
     ) -> KeyVerdict {
         self.judge_transaction_key(log, charter_version, key_id, position)
     }
+
+    fn checkpoint_key_covers(&self, log: &LogId, size: u64, key: &VerifyingKey) -> bool {
+        self.checkpoint_keys(log, size).any(|listed| listed == key)
+    }
 }
 
 impl CharterHistory {

@@ -78,15 +78,20 @@ impl Member {
     }
 }
 
-/// Who may sign what, without a charter.
-pub struct Keys(BTreeMap<LogId, (MemberName, VerifyingKey, VerifyingKey)>);
+/// Who may sign what, without a charter: TRANSACTION and CHECKPOINT keys, and the size at which the latter end.
+pub struct Keys(BTreeMap<LogId, (MemberName, VerifyingKey, VerifyingKey)>, u64);
 
 pub fn keys(members: &[&Member]) -> Keys {
     let entry = |member: &&Member| {
         let keys = (member.transaction.public(), member.checkpoint.public());
         (member.log(), (member.name.clone(), keys.0, keys.1))
     };
-    Keys(members.iter().map(entry).collect())
+    Keys(members.iter().map(entry).collect(), u64::MAX)
+}
+
+/// As [`keys`], with checkpoints up to this size only.
+pub fn keys_to(members: &[&Member], size: u64) -> Keys {
+    Keys(keys(members).0, size)
 }
 
 impl KeyBook for Keys {
@@ -100,6 +105,10 @@ impl KeyBook for Keys {
             Some(_) if version > 1 => KeyVerdict::Waiting,
             _ => KeyVerdict::Invalid("no such key"),
         }
+    }
+
+    fn checkpoint_key_covers(&self, log: &LogId, size: u64, key: &VerifyingKey) -> bool {
+        self.0.get(log).is_some_and(|(_, _, listed)| listed == key && size <= self.1)
     }
 }
 
