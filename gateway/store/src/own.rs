@@ -115,9 +115,10 @@ enum Step {
     Refused(DraftRefusal),
 }
 
-/// Entries of one group, before they are written.
+/// Entries of one group, before they are written, with the blobs that they and their payloads name.
 struct Group {
     entries: Vec<VerifiedTransaction>,
+    blobs: Vec<NewBlob>,
     head: LogHead,
     outcomes: Vec<Result<Accepted, DraftRefusal>>,
 }
@@ -144,10 +145,6 @@ impl Store {
         if let Some(stop) = &own.stop {
             return Err(AppendOwnError::Stopped(stop.clone()));
         }
-        self.put_draft_blobs(&drafts)?;
-        // From here the blobs survive a crash. Nothing names them yet; a repeated request brings its own.
-        reached(StopPoint::PayloadLedger);
-
         let write = self.ledger.write()?;
         let old = head_in(&write, &self.identity().own_log)?;
         let signing = Signing { signer, recorded_hour, keys, incarnation: own.gate.incarnation };
@@ -155,6 +152,10 @@ impl Store {
         if group.entries.is_empty() {
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
+        self.put_group_blobs(&group.blobs)?;
+        // From here the blobs survive a crash. Nothing names them yet; a repeated request brings its own.
+        reached(StopPoint::PayloadLedger);
+
         write_entries(&write, &old, &group.entries, &group.head).map_err(own_error)?;
         let checkpoint = sign_head(signer, &group.head, keys)?;
         write_checkpoint(&write, &checkpoint, group.head.size())?;
@@ -169,27 +170,6 @@ impl Store {
         Ok(OwnAppend { outcomes, checkpoint: Some(checkpoint), head })
     }
 
-    fn put_draft_blobs(&self, drafts: &[OwnDraft]) -> Result<(), AppendOwnError> {
-        let mut blobs = Vec::with_capacity(drafts.len() * 2);
-        let view = self.ledger.read()?;
-        for draft in drafts {
-            // A repeated draft has a salt of its own; its blobs would never be named.
-            if !matches!(first_look(&view, draft)?, Step::New(_)) {
-                continue;
-            }
-            let payload = (BlobKind::Payload, draft.commitment, draft.payload.clone());
-            let detail = draft.detail.clone().map(|(it, bytes)| (BlobKind::Detail, it, bytes));
-            for (kind, commitment, bytes) in [Some(payload), detail].into_iter().flatten() {
-                blobs.push(NewBlob { kind, commitment, bytes });
-            }
-        }
-        drop(view);
-        self.put_blobs(&blobs).map_err(|error| match error {
-            PutBlobError::Store(source) => AppendOwnError::Store(source),
-            other => AppendOwnError::OwnEntryInvalid(other.to_string()),
-        })
-    }
-
     fn sign_group(
         &self,
         write: &WriteView,
@@ -198,7 +178,8 @@ impl Store {
         signing: &Signing<'_>,
     ) -> Result<Group, AppendOwnError> {
         let outcomes = Vec::with_capacity(drafts.len());
-        let mut group = Group { entries: Vec::new(), head: old.clone(), outcomes };
+        let (entries, blobs) = (Vec::new(), Vec::new());
+        let mut group = Group { entries, blobs, head: old.clone(), outcomes };
         for draft in drafts {
             let outcome = match first_look(write, draft)? {
                 Step::Refused(refusal) => Err(refusal),
@@ -213,12 +194,22 @@ impl Store {
                         write_request(write, request, position)?;
                     }
                     group.entries.push(entry);
+                    group.blobs.extend(draft.blobs());
                     Ok(Accepted { position, leaf, replayed: false })
                 }
             };
             group.outcomes.push(outcome);
         }
         Ok(group)
+    }
+
+    /// Which drafts become entries is known only once the group was gone through: an earlier draft of the group may make
+    /// a later one new. The blobs of a repeated draft have salts of their own and would never be named.
+    fn put_group_blobs(&self, blobs: &[NewBlob]) -> Result<(), AppendOwnError> {
+        self.put_blobs(blobs).map_err(|error| match error {
+            PutBlobError::Store(source) => AppendOwnError::Store(source),
+            other => AppendOwnError::OwnEntryInvalid(other.to_string()),
+        })
     }
 
     /// The entry that a repeated draft became: an earlier one, or one of this group.
@@ -253,6 +244,13 @@ impl OwnDraft {
     fn blobs_match(&self) -> bool {
         BlobKind::Payload.commit(&self.payload) == self.commitment
             && self.detail.as_ref().is_none_or(|(it, blob)| BlobKind::Detail.commit(blob) == *it)
+    }
+
+    fn blobs(&self) -> impl Iterator<Item = NewBlob> {
+        let payload = (BlobKind::Payload, self.commitment, self.payload.clone());
+        let detail = self.detail.clone().map(|(it, bytes)| (BlobKind::Detail, it, bytes));
+        let blob = |(kind, commitment, bytes)| NewBlob { kind, commitment, bytes };
+        [Some(payload), detail].into_iter().flatten().map(blob)
     }
 }
 

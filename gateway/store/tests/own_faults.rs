@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{Member, fill, keys_to, register, says};
-use sundbro_store::AppendOwnError;
+use common::full::fold;
+use common::{Member, append, fill, keys, keys_to, register, says, withdraw};
+use sundbro_ledger::ids::ContentDigest;
+use sundbro_store::{AppendOwnError, Locator, LocatorChange, OwnDraft, Store};
 
 fn hospital() -> Member {
     Member::new("hospital.example", 1)
@@ -28,4 +30,53 @@ fn nothing_is_appended_beyond_the_size_at_which_the_charter_ends_the_checkpoint_
     assert!(append(30, 1).is_err());
     assert_eq!(store.log_status(&member.log()).expect("status").committed_size, 3);
     fill(&store, &member, 40, 1);
+}
+
+/// Registers a version of what lies at one place of the source.
+fn put(member: &Member, salt: u64, record: u8, version: u32, generation: u32) -> OwnDraft {
+    let mut draft = register(member, salt, &says(record, version));
+    draft.locator = Some(LocatorChange::Register(Locator {
+        adapter: "documents".to_owned(),
+        source_key: b"k".to_vec(),
+        record: [record; 16],
+        version,
+        generation,
+        content: ContentDigest::new([salt as u8; 32]),
+        size: 10,
+        fingerprint: vec![1],
+        position: 0,
+        live: true,
+    }));
+    draft
+}
+
+fn gone(member: &Member, salt: u64, record: u8) -> OwnDraft {
+    let mut draft = withdraw(member, salt, record);
+    let (adapter, source_key) = ("documents".to_owned(), b"k".to_vec());
+    draft.locator = Some(LocatorChange::Withdraw { adapter, source_key });
+    draft
+}
+
+#[test]
+fn blobs_of_a_draft_that_only_an_earlier_one_of_its_group_makes_new_are_stored() {
+    let folder = tempfile::tempdir().expect("folder");
+    let member = hospital();
+    let store = member.open(folder.path());
+    let group = |store: &Store, drafts: Vec<OwnDraft>| {
+        let done = append(store, &member, drafts.clone());
+        for (draft, outcome) in drafts.iter().zip(done.outcomes) {
+            assert!(!outcome.expect("accepted").replayed);
+            let here = |commitment| store.blob(commitment).expect("read").is_some();
+            assert!(here(&draft.commitment));
+            assert!(draft.detail.as_ref().is_none_or(|(detail, _)| here(detail)));
+        }
+    };
+    group(&store, vec![put(&member, 1, 1, 1, 0)]);
+    group(&store, vec![put(&member, 2, 1, 2, 0), put(&member, 3, 1, 3, 0)]);
+    group(&store, vec![gone(&member, 4, 1), put(&member, 5, 2, 1, 1)]);
+    group(&store, vec![gone(&member, 6, 2)]);
+    // Alone it would be the withdrawal that is there already.
+    group(&store, vec![put(&member, 7, 3, 1, 2), gone(&member, 8, 3)]);
+    fold(&store, &keys(&[&member]));
+    assert_eq!(store.index_counts(&member.log()).expect("counts").missing_blobs, 0);
 }
