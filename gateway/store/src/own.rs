@@ -147,6 +147,11 @@ impl Store {
         }
         let write = self.ledger.write()?;
         let old = head_in(&write, &self.identity().own_log)?;
+        if own.gate.size < old.size() {
+            // The gate could not be written after an append. Until it can, nothing more is signed, and no repeated
+            // draft is acknowledged: its entry may not be sent.
+            self.advance_gate(&mut own, &old)?;
+        }
         let signing = Signing { signer, recorded_hour, keys, incarnation: own.gate.incarnation };
         let group = self.sign_group(&write, &drafts, &old, &signing)?;
         if group.entries.is_empty() {

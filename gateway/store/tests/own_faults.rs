@@ -4,9 +4,11 @@
 mod common;
 
 use common::full::fold;
-use common::{Member, append, fill, keys, keys_to, register, says, withdraw};
+use common::{Member, append, fill, keys, keys_to, register, says, try_append, withdraw};
 use sundbro_ledger::ids::ContentDigest;
-use sundbro_store::{AppendOwnError, Locator, LocatorChange, OwnDraft, Store};
+use sundbro_store::{
+    AppendOwnError, Locator, LocatorChange, OpenOptions, OwnDraft, RequestKey, Store, StoreError,
+};
 
 fn hospital() -> Member {
     Member::new("hospital.example", 1)
@@ -79,4 +81,44 @@ fn blobs_of_a_draft_that_only_an_earlier_one_of_its_group_makes_new_are_stored()
     group(&store, vec![put(&member, 7, 3, 1, 2), gone(&member, 8, 3)]);
     fold(&store, &keys(&[&member]));
     assert_eq!(store.index_counts(&member.log()).expect("counts").missing_blobs, 0);
+}
+
+#[test]
+fn while_the_gate_cannot_be_written_nothing_more_is_signed_and_nothing_acknowledged() {
+    let (folder, disk) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"));
+    let member = hospital();
+    let gates = disk.path().join("gates");
+    std::fs::create_dir(&gates).expect("folder");
+    let options = OpenOptions { gate: Some(gates.join("signing.gate")), ..member.options() };
+    let store = Store::open(folder.path(), options.clone()).expect("open");
+    let ask = |n: u8| {
+        let mut draft = register(&member, u64::from(n), &says(n, 1));
+        draft.request = Some(RequestKey { id: vec![n], content: [n; 32] });
+        try_append(&store, &member, vec![draft])
+    };
+    let size = || store.log_head(&member.log()).expect("head").size();
+    std::fs::remove_dir_all(&gates).expect("the disk is gone");
+    // The first is durable and not sent; what comes after it, new or repeated, finds that out first.
+    for n in [1, 2, 1] {
+        let refused = ask(n);
+        assert!(
+            matches!(refused, Err(AppendOwnError::Store(StoreError::Gate { .. }))),
+            "{refused:?}"
+        );
+        assert_eq!(
+            (size(), store.log_status(&member.log()).expect("status").committed_size),
+            (1, 0)
+        );
+    }
+
+    std::fs::create_dir(&gates).expect("the disk is back");
+    let again = ask(1).expect("there").outcomes.remove(0).expect("accepted");
+    assert!(again.replayed && again.position == 0);
+    let status = store.log_status(&member.log()).expect("status");
+    assert_eq!(status.committed_size, 1);
+    assert_eq!(status.checkpoint.expect("it may be sent").size, 1);
+    store.chunk(&member.log(), 0, 1).expect("it may be sent");
+    drop(store);
+    let store = Store::open(folder.path(), options).expect("open");
+    assert!(store.signing_stop().is_none());
 }
