@@ -202,25 +202,21 @@ pub(crate) fn write_entries(
 ) -> Result<(), AppendReplicaError> {
     let log = old.log_id();
     let wrong = |problem| Err(AppendReplicaError::Inconsistent { log: *log, problem });
-    let mut frontier = old.frontier().clone();
+    let mut head = old.clone();
     let mut hashes = NewHashes::default();
     {
         let mut rows = write.table(&ENTRIES)?;
         for entry in entries {
-            let header = entry.header();
-            if header.log_id != *log {
-                return wrong("an entry names another log");
+            let key = entry_key(log, head.size());
+            if head.append_with(entry, &mut |node, hash| hashes.add(node, hash)).is_err() {
+                return wrong("an entry does not follow the one before it");
             }
-            if header.position != frontier.size() {
-                return wrong("an entry names another position");
-            }
-            let key = entry_key(log, header.position);
             rows.insert(key.as_slice(), version(entry.entry_bytes()).as_slice())
                 .in_file(ENTRIES.file)?;
-            frontier.append_with(entry.leaf(), &mut |node, hash| hashes.add(node, hash));
         }
     }
-    if new.log_id() != log || *new.frontier() != frontier {
+    // All of it: the next entry is judged against link, key, charter version and incarnation, not the tree alone.
+    if *new != head {
         return wrong("the head does not follow from the entries");
     }
     hashes.write(&mut write.table(&HASHES)?, &HASHES, &log_key(log))?;

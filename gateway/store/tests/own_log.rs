@@ -4,6 +4,7 @@ mod common;
 
 use common::{Member, append, fill, keys, register, replicate, says, try_append, withdraw};
 use sundbro_ledger::ids::{ContentDigest, LogId, RootHash};
+use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{MemoryTree, leaf_hash, verify_inclusion};
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{
@@ -400,6 +401,13 @@ fn a_replica_takes_chunks_in_order_and_nothing_that_does_not_follow() {
     assert!(refused.is_err(), "a gap");
     let refused = to.append_replica(&log, &entries[..9], &checkpoint, &verified.head);
     assert!(refused.is_err(), "another head");
+    let mut forged = verified.head.to_bytes();
+    // The incarnation: version 1, log 32, previous leaf 32, charter version 8, key id 4, then it.
+    forged[80] ^= 1;
+    let forged = LogHead::from_bytes(&forged).expect("a head");
+    assert_eq!(forged.frontier(), verified.head.frontier());
+    let refused = to.append_replica(&log, &entries, &checkpoint, &forged);
+    assert!(refused.is_err(), "another head with the same tree");
     to.append_replica(&log, &entries, &checkpoint, &verified.head).expect("in order");
     let refused = to.append_replica(&log, &entries, &checkpoint, &verified.head);
     assert!(refused.is_err(), "twice");
