@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::full::{Full, full};
-use common::{Member, append, fill, register, says};
+use common::{Member, append, fill, keys, register, says};
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle,
 };
@@ -259,6 +259,31 @@ fn the_gate_is_part_of_it() {
     assert_eq!(named(folder.path()), 1);
     std::fs::write(&gate, &original).expect("put back");
     assert_eq!(named(folder.path()), 0);
+}
+
+#[test]
+fn a_ledger_that_was_lost_is_found_by_the_gate() {
+    let (folder, fresh) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"));
+    let member = Member::new("hospital.example", 1);
+    let keys = keys(&[&member]);
+    fill(&member.open(folder.path()), &member, 1, 7);
+    drop(member.open(fresh.path()));
+    assert!(verify_with(fresh.path(), &keys, None).expect("checked").is_sound());
+    let gate = |folder: &Path| folder.join("signing.gate");
+    let problem = || {
+        let report = verify_with(fresh.path(), &keys, None).expect("checked");
+        let damages = report.damages.iter().filter(|it| it.file == StoreFile::Gate);
+        damages.map(|it| it.problem.clone()).collect::<Vec<_>>().join("; ")
+    };
+    std::fs::copy(gate(folder.path()), gate(fresh.path())).expect("copy");
+    assert!(problem().starts_with("7 entries were signed, the ledger holds 0"), "{}", problem());
+    assert!(member.open(fresh.path()).signing_stop().is_some(), "as a start says");
+    let other = Member::new("other.example", 9);
+    drop(other.open(folder.path().join("other").as_path()));
+    std::fs::copy(gate(&folder.path().join("other")), gate(fresh.path())).expect("copy");
+    assert_eq!(problem(), "it is the gate of another log");
+    std::fs::write(gate(fresh.path()), b"").expect("write");
+    assert_eq!(problem(), "the signing gate is damaged");
 }
 
 #[test]
