@@ -1,28 +1,19 @@
-//! Checks the logs: signatures, links, tree hashes, checkpoints, and that the signing gate fits our own.
+//! Checks the ledger: every log, that the signing gate fits our own, and the rows beside the logs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use bytes::Bytes;
-use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
-use sundbro_ledger::ids::{LeafHash, LogId, RootHash};
-use sundbro_ledger::log::LogHead;
-use sundbro_ledger::merkle::{EMPTY_ROOT, leaf_hash};
-use sundbro_ledger::signing::Purpose;
-use sundbro_ledger::transaction::SignedTransaction;
+use sundbro_ledger::ids::LogId;
 
-use super::tree::TreeCheck;
+use super::log::OneLog;
 use super::{Files, Report, Trust};
-use crate::database::{ALL_KEYS, Db, ReadView, opened, prefix_end, walk};
-use crate::error::{Damage, StoreError};
+use crate::database::{ALL_KEYS, Db, opened, walk};
+use crate::error::Damage;
 use crate::gate::{ReadGateError, SigningGate};
-use crate::logs::{CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key};
+use crate::logs::LogState;
 use crate::own::request_row;
-use crate::row::unversion;
 use crate::store::Identity;
-use crate::tables::{
-    CHECKPOINTS, ENTRIES, HASHES, LEDGER_META, LOG_STATES, LOGS, REQUESTS, StoreFile,
-};
+use crate::tables::{ENTRIES, LEDGER_META, LOG_STATES, REQUESTS, StoreFile};
 
 pub(super) fn check(files: &Files, trust: Option<&dyn Trust>, gate: &Path, report: &mut Report) {
     let Some(db) = files.get(StoreFile::Ledger) else { return };
@@ -115,204 +106,4 @@ fn check_states(db: &Db, report: &mut Report) {
             Ok(true)
         })
     });
-}
-
-/// One log, entry by entry.
-struct OneLog<'a> {
-    view: &'a ReadView,
-    log: LogId,
-    trust: Option<&'a dyn Trust>,
-    tree: TreeCheck<'a>,
-    /// The chain of verified entries, as long as none was damaged.
-    chain: Option<LogHead>,
-    verified: u64,
-    /// Sizes at which somebody says what the root is.
-    roots: BTreeMap<u64, RootHash>,
-    damaged: bool,
-}
-
-impl<'a> OneLog<'a> {
-    fn new(view: &'a ReadView, log: LogId, trust: Option<&'a dyn Trust>) -> Self {
-        let tree = TreeCheck::new(view, &HASHES, &log_key(&log));
-        let chain = trust.map(|_| LogHead::new(log));
-        let roots = BTreeMap::from([(0, EMPTY_ROOT)]);
-        Self { view, log, trust, tree, chain, verified: 0, roots, damaged: false }
-    }
-
-    fn size(&self) -> u64 {
-        self.tree.frontier().size()
-    }
-
-    fn want_root(&mut self, size: u64) {
-        self.roots.entry(size).or_insert(EMPTY_ROOT);
-    }
-
-    fn root_at(&self, size: u64) -> Option<RootHash> {
-        self.roots.get(&size).filter(|_| size <= self.size()).copied()
-    }
-
-    fn check(&mut self, report: &mut Report) -> Result<(), StoreError> {
-        let head = match head_in(self.view, &self.log) {
-            Ok(head) => Some(head),
-            Err(error) => {
-                report.stumbled(&LOGS, in_log(error, self.log));
-                None
-            }
-        };
-        let mut checkpoints = Vec::new();
-        for kind in [CheckpointKind::Committed, CheckpointKind::NewestSeen] {
-            match checkpoint_in(self.view, &self.log, kind) {
-                Ok(row) => checkpoints.extend(row),
-                Err(error) => report.stumbled(&CHECKPOINTS, in_log(error, self.log)),
-            }
-        }
-        for row in &checkpoints {
-            self.want_root(row.size);
-        }
-        self.entries(report)?;
-        for damage in self.tree.finish()? {
-            self.damaged = true;
-            report.found(damage.in_log(self.log));
-        }
-        if let Some(head) = head
-            && !self.damaged
-            && head.frontier() != self.tree.frontier()
-        {
-            let problem =
-                format!("the head says {} entries, {} are here", head.size(), self.size());
-            report.found(Damage::of_table(&LOGS, problem).in_log(self.log));
-        }
-        for row in &checkpoints {
-            if let Err(problem) = self.checkpoint(row) {
-                let damage = Damage::of_table(&CHECKPOINTS, problem);
-                report.found(damage.in_log(self.log));
-            }
-        }
-        report.logs.insert(self.log, self.verified);
-        Ok(())
-    }
-
-    fn entries(&mut self, report: &mut Report) -> Result<(), StoreError> {
-        let prefix = log_key(&self.log);
-        let end = prefix_end(&prefix);
-        let rows = self.view.table(&ENTRIES)?;
-        walk(&rows, &ENTRIES, &prefix[..]..&end[..], |key, value| {
-            let position = self.size();
-            let damage = |problem: String| Damage::of_table(&ENTRIES, problem);
-            if key.get(8..) != Some(&position.to_be_bytes()[..]) {
-                self.damaged = true;
-                let damage = damage("the entry is not here".to_owned());
-                report.found(damage.at(self.log, position));
-                return Ok(false);
-            }
-            let stored = self.tree.stored_leaf(position)?;
-            let leaf = match self.entry(value, stored) {
-                Ok(leaf) => leaf,
-                Err((leaf, problem)) => {
-                    self.damaged = true;
-                    report.found(damage(problem).at(self.log, position));
-                    // What the tree says stood here lets the entries after it be checked.
-                    stored.unwrap_or(leaf)
-                }
-            };
-            self.tree.append(leaf)?;
-            if let Some(root) = self.roots.get_mut(&(position + 1)) {
-                *root = self.tree.frontier().root();
-            }
-            Ok(true)
-        })
-    }
-
-    /// The leaf of a sound entry; of another one the leaf that it has, and what is wrong.
-    fn entry(
-        &mut self,
-        value: &[u8],
-        stored: Option<LeafHash>,
-    ) -> Result<LeafHash, (LeafHash, String)> {
-        let body = unversion(value).unwrap_or(value);
-        let leaf = leaf_hash(body);
-        if let Err(problem) = unversion(value) {
-            self.chain = None;
-            return Err((leaf, problem.to_string()));
-        }
-        let entry = Bytes::copy_from_slice(body);
-        if let (Some(chain), Some(trust)) = (&mut self.chain, self.trust) {
-            let verified = chain
-                .verify_entry(entry, trust)
-                .map_err(|refusal| refusal.to_string())
-                .and_then(|entry| chain.append(&entry).map_err(|error| error.to_string()));
-            if let Err(problem) = verified {
-                self.chain = None;
-                return Err((leaf, problem));
-            }
-            self.verified += 1;
-            return Ok(leaf);
-        }
-        // The chain is broken: what is left is the hash in the tree and the entry's own signature.
-        if stored != Some(leaf) {
-            return Err((
-                leaf,
-                "the entry does not have the leaf hash that the tree has".to_owned(),
-            ));
-        }
-        let Some(trust) = self.trust else { return Ok(leaf) };
-        match signed(&self.log, entry, trust) {
-            Ok(()) => {
-                self.verified += 1;
-                Ok(leaf)
-            }
-            Err(problem) => Err((leaf, problem)),
-        }
-    }
-
-    fn checkpoint(&self, row: &CheckpointRow) -> Result<(), String> {
-        let note = UnverifiedCheckpoint::parse_of(&self.log, &row.note)
-            .map_err(|error| error.to_string())?;
-        if note.size() != row.size || *note.root() != row.root {
-            return Err("the note says something else than the row".to_owned());
-        }
-        if let Some(trust) = self.trust {
-            let key = trust.checkpoint_key(&note);
-            let key = key.ok_or("no key of the charter may have signed the checkpoint")?;
-            note.verify(&key).map_err(|error| error.to_string())?;
-        }
-        if !self.damaged && self.root_at(row.size).is_some_and(|root| root != row.root) {
-            return Err(format!("the entries have another root at size {}", row.size));
-        }
-        Ok(())
-    }
-}
-
-fn in_log(error: StoreError, log: LogId) -> StoreError {
-    match error {
-        StoreError::Damaged(damage) => StoreError::damaged(damage.in_log(log)),
-        other => other,
-    }
-}
-
-/// One entry by itself: canonical, of this log, and signed by the key that it names.
-fn signed(log: &LogId, entry: Bytes, trust: &dyn Trust) -> Result<(), String> {
-    use sundbro_ledger::log::KeyVerdict;
-
-    let parsed = SignedTransaction::from_entry(entry).map_err(|error| error.to_string())?;
-    let header = parsed.header();
-    if header.log_id != *log {
-        return Err("the entry names another log".to_owned());
-    }
-    let verdict =
-        trust.transaction_key(log, header.charter_version, header.key_id, header.position);
-    match verdict {
-        KeyVerdict::Key(key) => key
-            .verify(
-                Purpose::Transaction,
-                &trust.federation_id(),
-                parsed.header_bytes(),
-                parsed.signature(),
-            )
-            .map_err(|error| error.to_string()),
-        KeyVerdict::Waiting => {
-            Err("the charter version that the entry names is not here".to_owned())
-        }
-        KeyVerdict::Invalid(problem) => Err(problem.to_owned()),
-    }
 }

@@ -5,6 +5,7 @@
 
 mod derived;
 mod ledger;
+mod log;
 mod tree;
 
 use std::collections::BTreeMap;
