@@ -6,6 +6,7 @@
 
 mod keys;
 mod logs;
+mod past;
 mod refused;
 
 use std::collections::BTreeMap;

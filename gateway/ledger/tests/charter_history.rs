@@ -244,6 +244,49 @@ fn a_transaction_key_is_judged_by_the_version_named_and_by_every_later_end() {
 }
 
 #[test]
+fn what_was_taken_is_judged_by_the_version_of_then() {
+    let (federation, newer, newer_checkpoint) = rotated();
+    let history = &federation.history;
+    let hospital = federation.member(HOSPITAL);
+    let log = federation.log(HOSPITAL);
+    for (version, key_id, position, expected) in [
+        // Open in version 1, closed at 10 by version 2; the newer one is revoked from 12 on by version 3.
+        (1, TRANSACTION, 10, true),
+        (2, TRANSACTION, 10, false),
+        (2, newer, 12, true),
+        (3, newer, 12, false),
+        (3, newer, 11, true),
+        (1, newer, 10, false),
+        (2, newer, 9, false),
+        (2, newer_checkpoint, 11, false),
+        // Nothing stands twice, so what is not here was never followed.
+        (4, TRANSACTION, 0, false),
+        (0, TRANSACTION, 0, false),
+    ] {
+        let key = hospital.keys[&key_id].public();
+        let then = history.transaction_key_then(&log, version, key_id, position);
+        let what = format!("v{version} key {key_id} at {position}: {then:?}");
+        assert_eq!(then == KeyVerdict::Key(key), expected, "{what}");
+        assert_eq!(matches!(then, KeyVerdict::Invalid(_)), !expected, "{what}");
+    }
+    for (size, key_id, expected) in [
+        (10, CHECKPOINT, true),
+        (11, CHECKPOINT, true),
+        (10, newer_checkpoint, false),
+        (11, newer_checkpoint, true),
+        (11, TRANSACTION, false),
+    ] {
+        let checkpoint =
+            Checkpoint::new(&federation.origin(HOSPITAL), size, RootHash::new([1; 32]));
+        let note = sign_checkpoint(&checkpoint, &hospital.keys[&key_id]);
+        let then =
+            history.checkpoint_key_then(&UnverifiedCheckpoint::parse(&note).expect("a note"));
+        let key = hospital.keys[&key_id].public();
+        assert_eq!(then == KeyVerdict::Key(key), expected, "size {size} key {key_id}: {then:?}");
+    }
+}
+
+#[test]
 fn entries_that_name_a_forked_version_wait() {
     let (mut federation, charters) = branches();
     let log = federation.log(HOSPITAL);
@@ -256,6 +299,9 @@ fn entries_that_name_a_forked_version_wait() {
     assert!(verdict(&federation.history, 1));
     let waiting = federation.history.transaction_key(&log, 2, TRANSACTION, 0);
     assert_eq!(waiting, KeyVerdict::Waiting);
+    let then = |version| federation.history.transaction_key_then(&log, version, TRANSACTION, 0);
+    assert_eq!((then(2), then(u64::MAX)), (KeyVerdict::Waiting, KeyVerdict::Waiting));
+    assert!(matches!(then(1), KeyVerdict::Key(_)) && matches!(then(0), KeyVerdict::Invalid(_)));
     // A log that has named it appends nothing; the others go on under version 1.
     let history = &federation.history;
     assert!(history.may_append(0) && history.may_append(1) && !history.may_append(2));

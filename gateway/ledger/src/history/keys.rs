@@ -1,6 +1,7 @@
 //! Which key may sign what: by the charter version that the signed message names, then by every later `to`.
 
 use super::{CharterHistory, LogOwner};
+use crate::charter::Charter;
 use crate::checkpoint::UnverifiedCheckpoint;
 use crate::ids::{FederationId, LogId, MemberName};
 use crate::log::{KeyBook, KeyVerdict};
@@ -118,15 +119,8 @@ impl CharterHistory {
     /// The keys that may sign a checkpoint of this size, by the charter in force. Ranges may overlap; the key hash on
     /// the note's signature line decides.
     pub fn checkpoint_keys(&self, log: &LogId, size: u64) -> impl Iterator<Item = &VerifyingKey> {
-        let found = self.logs.get(log).and_then(|owner| {
-            let member = self.current().member(&owner.member)?;
-            let end = member.log_epoch(owner.epoch)?.end;
-            end.is_none_or(|end| size <= end.size).then_some((member, owner.epoch))
-        });
-        found
-            .into_iter()
-            .flat_map(move |(member, epoch)| member.checkpoint_keys(epoch, size))
-            .filter_map(MemberKey::verifying_key)
+        let owner = self.logs.get(log).into_iter();
+        owner.flat_map(move |owner| checkpoint_keys_by(self.current(), owner, size))
     }
 
     /// The key whose name stands on a checkpoint, if the charter in force lets it sign that size.
@@ -237,7 +231,21 @@ impl CharterHistory {
     }
 }
 
-fn verdict(judged: Result<JudgedKey<'_>, &'static str>) -> KeyVerdict {
+/// The keys that one version of the charter lets sign a checkpoint of this size.
+pub(super) fn checkpoint_keys_by<'a>(
+    charter: &'a Charter,
+    owner: &'a LogOwner,
+    size: u64,
+) -> impl Iterator<Item = &'a VerifyingKey> {
+    let member = charter.member(&owner.member).filter(|member| {
+        let end = member.log_epoch(owner.epoch).map(|epoch| epoch.end);
+        end.is_some_and(|end| end.is_none_or(|end| size <= end.size))
+    });
+    let keys = member.into_iter().flat_map(move |it| it.checkpoint_keys(owner.epoch, size));
+    keys.filter_map(MemberKey::verifying_key)
+}
+
+pub(super) fn verdict(judged: Result<JudgedKey<'_>, &'static str>) -> KeyVerdict {
     match judged {
         Ok(JudgedKey { since_revoked: true, .. }) => {
             KeyVerdict::Invalid("a later charter version ended the key before this")

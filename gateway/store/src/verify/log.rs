@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
-use sundbro_ledger::ids::{LeafHash, LogId, RootHash};
-use sundbro_ledger::log::{KeyVerdict, LogHead};
+use sundbro_ledger::ids::{FederationId, LeafHash, LogId, RootHash};
+use sundbro_ledger::log::{KeyBook, KeyVerdict, LogHead, Refusal, WaitingReason};
 use sundbro_ledger::merkle::{EMPTY_ROOT, leaf_hash};
 use sundbro_ledger::signing::Purpose;
-use sundbro_ledger::transaction::SignedTransaction;
+use sundbro_ledger::transaction::{Header, SignedTransaction};
 
 use super::tree::TreeCheck;
 use super::{Report, Trust};
@@ -26,6 +26,8 @@ pub(super) struct OneLog<'a> {
     tree: TreeCheck<'a>,
     /// The chain of verified entries, as long as none was damaged.
     chain: Option<LogHead>,
+    /// Leaf of the entry before, as far as entry or tree tells.
+    previous: Option<LeafHash>,
     verified: u64,
     /// Sizes at which somebody says what the root is.
     roots: BTreeMap<u64, RootHash>,
@@ -37,7 +39,8 @@ impl<'a> OneLog<'a> {
         let tree = TreeCheck::new(view, &HASHES, &log_key(&log));
         let chain = trust.map(|_| LogHead::new(log));
         let roots = BTreeMap::from([(0, EMPTY_ROOT)]);
-        Self { view, log, trust, tree, chain, verified: 0, roots, damaged: false }
+        let previous = Some(LeafHash::NONE);
+        Self { view, log, trust, tree, chain, previous, verified: 0, roots, damaged: false }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -108,9 +111,13 @@ impl<'a> OneLog<'a> {
             }
             let stored = self.tree.stored_leaf(position)?;
             let leaf = match self.entry(value, stored) {
-                Ok(leaf) => leaf,
+                Ok(leaf) => {
+                    self.previous = Some(leaf);
+                    leaf
+                }
                 Err((leaf, problem)) => {
                     self.damaged = true;
+                    self.previous = stored;
                     report.found(damage(problem).at(self.log, position));
                     // What the tree says stood here lets the entries after it be checked.
                     stored.unwrap_or(leaf)
@@ -137,19 +144,22 @@ impl<'a> OneLog<'a> {
             return Err((leaf, problem.to_string()));
         }
         let entry = Bytes::copy_from_slice(body);
-        if let (Some(chain), Some(trust)) = (&mut self.chain, self.trust) {
-            let verified = chain
-                .verify_entry(entry, trust)
-                .map_err(|refusal| refusal.to_string())
-                .and_then(|entry| chain.append(&entry).map_err(|error| error.to_string()));
-            if let Err(problem) = verified {
-                self.chain = None;
-                return Err((leaf, problem));
+        // Taken, and put back only by a sound entry.
+        if let (Some(mut chain), Some(trust)) = (self.chain.take(), self.trust) {
+            match chain.verify_entry(entry.clone(), &Then(trust)) {
+                Ok(entry) => {
+                    chain.append(&entry).map_err(|error| (leaf, error.to_string()))?;
+                    self.chain = Some(chain);
+                    self.verified += 1;
+                    return Ok(leaf);
+                }
+                // It follows; who may sign it is open until the version that stands twice is healed.
+                Err(Refusal::Waiting { reason: WaitingReason::CharterVersion(_), .. }) => {}
+                Err(refusal) => return Err((leaf, reason(&refusal))),
             }
-            self.verified += 1;
-            return Ok(leaf);
         }
-        // The chain is broken: what is left is the hash in the tree and the entry's own signature.
+        // The chain is broken, or waits: what is left is the hash in the tree, the link to the entry before, and the
+        // entry's own signature.
         if stored != Some(leaf) {
             return Err((
                 leaf,
@@ -157,12 +167,37 @@ impl<'a> OneLog<'a> {
             ));
         }
         let Some(trust) = self.trust else { return Ok(leaf) };
-        match signed(&self.log, entry, trust) {
-            Ok(()) => {
-                self.verified += 1;
+        match self.alone(entry, trust) {
+            Ok(signed) => {
+                self.verified += u64::from(signed);
                 Ok(leaf)
             }
             Err(problem) => Err((leaf, problem)),
+        }
+    }
+
+    /// One entry by itself: canonical, of this place, and signed by the key that it names. Whether that key is known.
+    fn alone(&self, entry: Bytes, trust: &dyn Trust) -> Result<bool, String> {
+        let parsed = SignedTransaction::from_entry(entry).map_err(|error| error.to_string())?;
+        let Header { log_id, position, charter_version, key_id, .. } = *parsed.header();
+        if log_id != self.log || position != self.size() {
+            return Err("the entry names another log or position".to_owned());
+        }
+        if self.previous.is_some_and(|leaf| leaf != parsed.header().previous_leaf) {
+            return Err("the entry does not link to the one before it".to_owned());
+        }
+        match trust.transaction_key_then(&self.log, charter_version, key_id, position) {
+            KeyVerdict::Key(key) => key
+                .verify(
+                    Purpose::Transaction,
+                    &trust.federation_id(),
+                    parsed.header_bytes(),
+                    parsed.signature(),
+                )
+                .map(|()| true)
+                .map_err(|error| error.to_string()),
+            KeyVerdict::Waiting => Ok(false),
+            KeyVerdict::Invalid(problem) => Err(problem.to_owned()),
         }
     }
 
@@ -173,9 +208,14 @@ impl<'a> OneLog<'a> {
             return Err("the note says something else than the row".to_owned());
         }
         if let Some(trust) = self.trust {
-            let key = trust.checkpoint_key(&note);
-            let key = key.ok_or("no key of the charter may have signed the checkpoint")?;
-            note.verify(&key).map_err(|error| error.to_string())?;
+            match trust.checkpoint_key_then(&note) {
+                KeyVerdict::Key(key) => {
+                    note.verify(&key).map_err(|error| error.to_string())?;
+                }
+                // The key may be listed by a version that stands twice; the entries still say what the root is.
+                KeyVerdict::Waiting => {}
+                KeyVerdict::Invalid(problem) => return Err(problem.to_owned()),
+            }
         }
         if !self.damaged && self.root_at(row.size).is_some_and(|root| root != row.root) {
             return Err(format!("the entries have another root at size {}", row.size));
@@ -191,27 +231,23 @@ fn in_log(error: StoreError, log: LogId) -> StoreError {
     }
 }
 
-/// One entry by itself: canonical, of this log, and signed by the key that it names.
-fn signed(log: &LogId, entry: Bytes, trust: &dyn Trust) -> Result<(), String> {
-    let parsed = SignedTransaction::from_entry(entry).map_err(|error| error.to_string())?;
-    let header = parsed.header();
-    if header.log_id != *log {
-        return Err("the entry names another log".to_owned());
+/// A refusal with the rule that the entry breaks.
+fn reason(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Invalid { reason, .. } => format!("{refusal}: {reason}"),
+        Refusal::Waiting { reason, .. } => format!("{refusal}: {reason}"),
     }
-    let verdict =
-        trust.transaction_key(log, header.charter_version, header.key_id, header.position);
-    match verdict {
-        KeyVerdict::Key(key) => key
-            .verify(
-                Purpose::Transaction,
-                &trust.federation_id(),
-                parsed.header_bytes(),
-                parsed.signature(),
-            )
-            .map_err(|error| error.to_string()),
-        KeyVerdict::Waiting => {
-            Err("the charter version that the entry names is not here".to_owned())
-        }
-        KeyVerdict::Invalid(problem) => Err(problem.to_owned()),
+}
+
+/// Keys as they were when the entries were taken: what a later charter ended is void from there on, not damaged.
+struct Then<'a>(&'a dyn Trust);
+
+impl KeyBook for Then<'_> {
+    fn federation_id(&self) -> FederationId {
+        self.0.federation_id()
+    }
+
+    fn transaction_key(&self, log: &LogId, version: u64, key_id: u32, at: u64) -> KeyVerdict {
+        self.0.transaction_key_then(log, version, key_id, at)
     }
 }

@@ -16,8 +16,7 @@ use sundbro_ledger::charter::Charter;
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
 use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{FederationId, LogId};
-use sundbro_ledger::log::KeyBook;
-use sundbro_ledger::signing::VerifyingKey;
+use sundbro_ledger::log::{KeyBook, KeyVerdict};
 
 use crate::charters::charters_in;
 use crate::database::{Db, opened, quietly};
@@ -31,14 +30,35 @@ use crate::tables::{self, Guard, StoreFile, Table};
 pub const MAX_DAMAGES: usize = 1000;
 
 /// Which keys signed what: the history of the federation's charter.
+///
+/// A key that ended after something was taken makes it void, not damaged, so both are judged by what was said then.
 pub trait Trust: KeyBook + LogOwners {
-    /// The key that may have signed this checkpoint.
-    fn checkpoint_key(&self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey>;
+    /// The TRANSACTION key of an entry by the charter version that it names alone. `Waiting`: that version stands twice.
+    fn transaction_key_then(
+        &self,
+        log: &LogId,
+        charter_version: u64,
+        key_id: u32,
+        position: u64,
+    ) -> KeyVerdict;
+
+    /// The key that some charter version lets have signed this checkpoint. `Waiting`: one that stands twice may.
+    fn checkpoint_key_then(&self, checkpoint: &UnverifiedCheckpoint) -> KeyVerdict;
 }
 
 impl Trust for CharterHistory {
-    fn checkpoint_key(&self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey> {
-        self.checkpoint_key_of(checkpoint)
+    fn transaction_key_then(
+        &self,
+        log: &LogId,
+        charter_version: u64,
+        key_id: u32,
+        position: u64,
+    ) -> KeyVerdict {
+        CharterHistory::transaction_key_then(self, log, charter_version, key_id, position)
+    }
+
+    fn checkpoint_key_then(&self, checkpoint: &UnverifiedCheckpoint) -> KeyVerdict {
+        CharterHistory::checkpoint_key_then(self, checkpoint)
     }
 }
 

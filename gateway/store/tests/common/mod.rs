@@ -151,8 +151,13 @@ impl LogOwners for TakesBack<'_> {
 }
 
 impl Trust for Keys {
-    fn checkpoint_key(&self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey> {
-        self.0.get(&checkpoint.log_id()).map(|(_, _, key)| *key)
+    fn transaction_key_then(&self, log: &LogId, version: u64, key_id: u32, at: u64) -> KeyVerdict {
+        self.transaction_key(log, version, key_id, at)
+    }
+
+    fn checkpoint_key_then(&self, checkpoint: &UnverifiedCheckpoint) -> KeyVerdict {
+        let key = self.0.get(&checkpoint.log_id()).map(|(_, _, key)| *key);
+        key.map_or(KeyVerdict::Invalid("no such log"), KeyVerdict::Key)
     }
 }
 
