@@ -22,6 +22,9 @@ use crate::payload::{
 use crate::transaction::{Audience, Header};
 
 /// Version of these rules and rows. Part of every index root, so that two versions never compare theirs by mistake.
+///
+/// It rises with every change of what an entry does, also when a kind of payload becomes known that was not: an index
+/// that was folded under another version is folded anew.
 pub const FOLD_VERSION: u32 = 1;
 
 /// What an entry does to the index.

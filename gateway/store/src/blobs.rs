@@ -4,12 +4,12 @@ use bytes::Bytes;
 use sundbro_ledger::blob::{detail_commitment, payload_commitment};
 use sundbro_ledger::ids::{Commitment, LogId};
 
-use crate::database::{misfit, opened, walk};
+use crate::database::{Db, META_MARK, SealedRows, WriteView, misfit, opened, walk};
 use crate::error::{Damage, InFile, PutBlobError, StoreError};
 use crate::logs::log_key;
-use crate::row::RowProblem;
+use crate::row::{Reader, RowProblem, Writer};
 use crate::store::Store;
-use crate::tables::{BLOBS, StoreFile, WANTED};
+use crate::tables::{BLOBS, PAYLOADS_META, StoreFile, WANTED};
 
 /// Longest blob in bytes.
 pub const MAX_BLOB_LEN: usize = 65_536;
@@ -82,6 +82,52 @@ impl core::fmt::Debug for NewBlob {
     }
 }
 
+/// Which payloads file this is, and how often it was written: what was read from it may be gone from another file and
+/// from an older copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PayloadsMark {
+    pub(crate) id: [u8; 16],
+    pub(crate) writes: u64,
+}
+
+impl PayloadsMark {
+    /// Of a file that no gateway has opened yet.
+    const NONE: Self = Self { id: [0; 16], writes: 0 };
+
+    pub(crate) fn read(body: &[u8]) -> Result<Self, RowProblem> {
+        let mut fields = Reader::new(body);
+        let mark = Self { id: fields.array()?, writes: fields.u64()? };
+        fields.end().map(|()| mark)
+    }
+
+    pub(crate) fn to_body(self) -> Vec<u8> {
+        Writer::new().fixed(&self.id).u64(self.writes).done()
+    }
+
+    pub(crate) fn of(rows: &impl SealedRows) -> Result<Self, StoreError> {
+        let Some(body) = rows.sealed(&PAYLOADS_META, META_MARK)? else { return Ok(Self::NONE) };
+        Self::read(&body).map_err(|problem| misfit(&PAYLOADS_META, problem))
+    }
+
+    /// Gives a new file an id of its own.
+    pub(crate) fn create(payloads: &Db) -> Result<(), StoreError> {
+        if Self::of(&payloads.read()?)? != Self::NONE {
+            return Ok(());
+        }
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| StoreError::NoRandomness)?;
+        let write = payloads.write()?;
+        write.put_sealed(&PAYLOADS_META, META_MARK, &Self { id, writes: 0 }.to_body())?;
+        write.commit()
+    }
+
+    fn count_write(write: &WriteView) -> Result<(), StoreError> {
+        let before = Self::of(write)?;
+        let after = Self { writes: before.writes.saturating_add(1), ..before };
+        write.put_sealed(&PAYLOADS_META, META_MARK, &after.to_body())
+    }
+}
+
 /// Reads a stored value and checks it against the commitment that is its key.
 pub(crate) fn read_blob(commitment: &[u8], value: &[u8]) -> Result<(BlobKind, Bytes), String> {
     let (&format, rest) = value.split_first().ok_or("the value is empty")?;
@@ -124,6 +170,7 @@ impl Store {
                     .in_file(StoreFile::Payloads)?;
             }
         }
+        PayloadsMark::count_write(&write)?;
         // From here the blobs survive a crash.
         write.commit()?;
         self.late.arrived(blobs.iter().map(|blob| blob.commitment));

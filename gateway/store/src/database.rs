@@ -27,6 +27,10 @@ use crate::tables::{self, SCHEMA_VERSION, StoreFile, Table};
 pub(crate) const META_SCHEMA: &[u8] = &[0];
 /// Key of the identity in the meta table of the ledger.
 pub(crate) const META_IDENTITY: &[u8] = &[1];
+/// Key of the mark in the meta table of the payloads.
+pub(crate) const META_MARK: &[u8] = &[1];
+/// Key of what the rows stand on in the meta table of the index.
+pub(crate) const META_BASIS: &[u8] = &[1];
 
 /// From the first key to beyond the last: no key of ours is as long.
 pub(crate) const ALL_KEYS: Range<&'static [u8]> = Range { start: &[], end: &[0xff; 80] };

@@ -99,6 +99,9 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// A new file needs an id that no other has.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
     /// Another thread failed while it held the own log; only a restart is safe.
     #[error("an earlier append failed halfway: restart the gateway")]
     Poisoned,

@@ -7,11 +7,12 @@ use sundbro_ledger::ids::{FederationId, LogId, RootHash};
 use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
 
+use crate::blobs::PayloadsMark;
 use crate::database::{Db, META_IDENTITY, ReadView, misfit};
 use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
-use crate::index::Late;
+use crate::index::{Late, bind as bind_index};
 use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
@@ -100,7 +101,14 @@ impl Store {
         let ledger = open(StoreFile::Ledger)?;
         bind(&ledger, dir, &options.identity)?;
         let payloads = open(StoreFile::Payloads)?;
+        PayloadsMark::create(&payloads)?;
         let index = open(StoreFile::Index)?;
+        if bind_index(&index, &payloads)? {
+            tracing::warn!(
+                "the index stands on other payloads or older rules: it is derived anew, and blobs that are gone are \
+                 asked for again"
+            );
+        }
         let audit = open(StoreFile::Audit)?;
         let gate_path = options.gate.unwrap_or_else(|| dir.join(StoreFile::Gate.name()));
         let own_log = options.identity.own_log;

@@ -118,7 +118,7 @@ pub const HASHES: Table = Table::new(Ledger, "hashes", 17, Hashed);
 pub const CHECKPOINTS: Table = Table::new(Ledger, "checkpoints", 33, Sealed);
 /// charter version u64, head digest 32 → the Charter message. Two rows of one version are evidence.
 pub const CHARTERS: Table = Table::new(Ledger, "charters", 40, Sealed);
-/// SHA-256 of a request id, 32 → digest of what was asked 32, position u64, leaf 32.
+/// SHA-256 of a request id, 32 → digest of what was asked 32, position u64.
 pub const REQUESTS: Table = Table::new(Ledger, "requests", 32, Sealed);
 /// SHA-256 of the adapter's name ..8, SHA-256 of the source key 32 → a locator.
 pub const LOCATORS: Table = Table::new(Ledger, "locators", 40, Sealed);
@@ -129,14 +129,14 @@ pub const QUARANTINE: Table = Table::new(Ledger, "quarantine", 40, Sealed);
 
 // ---- payloads.redb -------------------------------------------------------------------------------------------------
 
-/// `0` → schema version u32.
+/// `0` → schema version u32. `1` → random id of the file 16, how often blobs were written to it u64.
 pub const PAYLOADS_META: Table = Table::new(Payloads, "meta", 1, Sealed);
 /// commitment 32 → format u8 (1 plain; others are for encryption), kind u8 (1 payload, 2 detail), blob.
 pub const BLOBS: Table = Table::new(Payloads, "blobs", 32, Hashed);
 
 // ---- index.redb ----------------------------------------------------------------------------------------------------
 
-/// `0` → schema version u32, fold version u32.
+/// `0` → schema version u32. `1` → what the rows stand on: fold version u32, then as `1` of the payloads' `meta`.
 pub const INDEX_META: Table = Table::new(Index, "meta", 1, Sealed);
 /// log id 32 → how far the fold came, and what it counted.
 pub const CURSORS: Table = Table::new(Index, "cursors", 32, Sealed);

@@ -16,7 +16,7 @@ use super::rows::{
     Cursor, Event, RecordRow, ReplacedRow, cursor_in, event_key, position_at, record_in,
     record_key, replaced_key, tag_key, wanted_by_key,
 };
-use super::{FoldProgress, IndexRoots, LogOwners, roots};
+use super::{FoldProgress, IndexRoots, LogOwners, basis, roots};
 use crate::blobs::{BlobKind, blob_in, wanted_key};
 use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
 use crate::error::{Damage, StoreError};
@@ -153,7 +153,8 @@ fn fold_once(
         state.arrived.drain(..take).collect()
     });
     let ledger = sources.ledger.read()?;
-    let blobs = sources.payloads.read()?.table(&BLOBS)?;
+    let payloads = sources.payloads.read()?;
+    let blobs = payloads.table(&BLOBS)?;
     if look_through {
         arrived.extend(wanted_and_here(&write, &blobs)?);
     }
@@ -190,6 +191,7 @@ fn fold_once(
     }
     progress.finished &= late.with(|state| state.arrived.is_empty());
     if progress.retracted || progress.entries + progress.late_blobs > 0 {
+        basis::note(&write, &payloads)?;
         // From here cursors and rows agree: a crash repeats no entry and skips none.
         write.commit()?;
     }
@@ -234,7 +236,7 @@ fn has_too_much(write: &WriteView, logs: &KnownLogs) -> Result<bool, StoreError>
 }
 
 /// Deletes every derived row.
-fn clear(write: &WriteView) -> Result<(), StoreError> {
+pub(super) fn clear(write: &WriteView) -> Result<(), StoreError> {
     for table in crate::tables::of(StoreFile::Index) {
         if table.name != INDEX_META.name {
             write.clear(table)?;

@@ -1,5 +1,6 @@
 //! The index: a fold over verified entries and the blobs that are here; delete it, rebuild it, get the same rows.
 
+mod basis;
 mod fold;
 mod query;
 mod roots;
@@ -14,6 +15,7 @@ use sundbro_proto::ledger::v1::RecordDetail;
 
 use crate::error::StoreError;
 
+pub(crate) use basis::bind;
 pub(crate) use fold::{Late, fold_all, fold_into};
 
 /// Whose log it is, and how much of it has an effect: the charter history answers.
