@@ -218,6 +218,25 @@ pub(crate) fn blob_in(
     }
 }
 
+/// A blob of another member's log, as [`blob_in`]; a damaged one counts as missing. Its author has it, and one row of
+/// somebody else's must not keep every log from being folded and every page that meets it from being answered.
+pub(crate) fn sound_blob_in(
+    rows: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    commitment: &Commitment,
+) -> Result<Option<Bytes>, StoreError> {
+    match blob_in(rows, commitment) {
+        Err(StoreError::Damaged(damage)) => {
+            tracing::error!(
+                %damage,
+                "a payload of another member is treated as missing: check the disk; `sundbro index rebuild` has it \
+                 fetched again"
+            );
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
 /// log ‖ position ‖ kind.
 pub(crate) fn wanted_key(log: &LogId, position: u64, kind: BlobKind) -> [u8; 17] {
     let mut key = [0; 17];

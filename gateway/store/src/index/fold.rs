@@ -17,12 +17,12 @@ use super::rows::{
     record_key, replaced_key, tag_key, wanted_by_key,
 };
 use super::{FoldProgress, IndexRoots, LogOwners, basis, roots};
-use crate::blobs::{BlobKind, blob_in, wanted_key};
+use crate::blobs::{BlobKind, blob_in, sound_blob_in, wanted_key};
 use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
 use crate::error::{Damage, StoreError};
 use crate::logs::{entries_in, entry_in, entry_key, first_refused_in, head_in, log_key};
 use crate::row::{RowProblem, Writer};
-use crate::store::Store;
+use crate::store::{Identity, Store};
 use crate::tables::{
     BLOBS, CURSORS, EVENTS, INDEX_META, LOGS, NEWEST, RECORDS, REPLACED, StoreFile, TAGS, UNKNOWNS,
     VOIDS, WANTED, WANTED_BY,
@@ -93,7 +93,7 @@ impl Store {
 
     /// Roots over the logical rows: equal on all honest members with equal logs and charter, and no shared blob missing.
     pub fn index_roots(&self) -> Result<IndexRoots, StoreError> {
-        roots::of(&self.index, &self.payloads)
+        roots::of(&self.index, &self.payloads, &self.identity().own_log)
     }
 }
 
@@ -250,7 +250,7 @@ fn wanted_and_here(write: &WriteView, blobs: &Rows) -> Result<Vec<Commitment>, S
     let mut here = Vec::new();
     walk(&write.table(&WANTED)?, &WANTED, ALL_KEYS, |key, value| {
         let wanted = crate::blobs::wanted_row(key, value)?;
-        if blob_in(blobs, &wanted.commitment)?.is_some() {
+        if sound_blob_in(blobs, &wanted.commitment)?.is_some() {
             here.push(wanted.commitment);
         }
         Ok(true)
@@ -293,6 +293,7 @@ struct Folding<'a> {
     ledger: &'a ReadView,
     blobs: &'a Rows,
     log: LogId,
+    is_own: bool,
     cursor: Cursor,
 }
 
@@ -316,18 +317,28 @@ impl<'a> Folding<'a> {
     ) -> Result<Self, StoreError> {
         let fresh = Cursor { member, epoch, size: 0, missing: 0, unknown: 0, void: 0 };
         let cursor = cursor_in(write, &log)?.unwrap_or(fresh);
-        Ok(Self { write, ledger, blobs, log, cursor })
+        let is_own = Identity::read(ledger)?.is_some_and(|identity| identity.own_log == log);
+        Ok(Self { write, ledger, blobs, log, is_own, cursor })
     }
 
     fn done(self) -> Result<(), StoreError> {
         self.write.put_sealed(&CURSORS, self.log.as_bytes(), &self.cursor.to_body())
     }
 
+    /// A blob of this log. Nobody hands over ours again, so a damaged one of ours is never taken for missing.
+    fn blob(&self, commitment: &Commitment) -> Result<Option<Bytes>, StoreError> {
+        if self.is_own {
+            blob_in(self.blobs, commitment)
+        } else {
+            sound_blob_in(self.blobs, commitment)
+        }
+    }
+
     /// Folds the entry after the last one folded.
     fn entry(&mut self, position: u64, entry: &Bytes) -> Result<(), StoreError> {
         self.cursor.size = position + 1;
         let (header, leaf) = self.header(position, entry)?;
-        let Some(blob) = blob_in(self.blobs, &header.payload_commitment)? else {
+        let Some(blob) = self.blob(&header.payload_commitment)? else {
             // A limited payload that is withheld is none of ours to miss; its author's manifest says which are.
             if header.audience == Audience::Federation {
                 self.want(position, BlobKind::Payload, &header.payload_commitment)?;
@@ -346,7 +357,7 @@ impl<'a> Folding<'a> {
         commitment: &Commitment,
     ) -> Result<(), StoreError> {
         let kind = kind.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
-        let Some(blob) = blob_in(self.blobs, commitment)? else { return Ok(()) };
+        let Some(blob) = self.blob(commitment)? else { return Ok(()) };
         self.unwant(position, kind, commitment)?;
         if kind == BlobKind::Payload {
             let entry = entry_in(self.ledger, &self.log, position)?;
@@ -375,7 +386,7 @@ impl<'a> Folding<'a> {
             Err(reason) => return self.put_void(position, limited, *reason),
         };
         if let Payload::Registered(registered) = payload
-            && blob_in(self.blobs, &registered.detail_commitment)?.is_none()
+            && self.blob(&registered.detail_commitment)?.is_none()
         {
             self.want(position, BlobKind::Detail, &registered.detail_commitment)?;
         }

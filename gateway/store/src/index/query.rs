@@ -10,7 +10,7 @@ use super::rows::{
     Cursor, RecordRow, ReplacedRow, cursor_in, position_at, record_in, replaced_key, tag_key,
 };
 use super::{IndexCounts, LocateQuery, PointerPage, QueryError, RecordPointer};
-use crate::blobs::blob_in;
+use crate::blobs::{blob_in, sound_blob_in};
 use crate::database::{ALL_KEYS, ReadView, misfit, opened, walk, walk_back};
 use crate::error::StoreError;
 use crate::locators::is_located;
@@ -35,6 +35,7 @@ struct IndexedLog {
 struct Views {
     index: ReadView,
     blobs: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
+    own: LogId,
 }
 
 impl Store {
@@ -167,7 +168,8 @@ impl Store {
     }
 
     fn views(&self) -> Result<Views, StoreError> {
-        Ok(Views { index: self.index.read()?, blobs: self.payloads.read()?.table(&BLOBS)? })
+        let blobs = self.payloads.read()?.table(&BLOBS)?;
+        Ok(Views { index: self.index.read()?, blobs, own: self.identity().own_log })
     }
 }
 
@@ -232,7 +234,8 @@ impl Views {
     fn pointer(&self, at: &IndexedLog, id: [u8; 16]) -> Result<Option<RecordPointer>, StoreError> {
         let Some(row) = record_in(&self.index, &at.log, &id)? else { return Ok(None) };
         let record = RecordId { member: at.member.clone(), id };
-        let detail = blob_in(&self.blobs, &row.detail)?;
+        let read = if at.log == self.own { blob_in } else { sound_blob_in };
+        let detail = read(&self.blobs, &row.detail)?;
         Ok(Some(RecordPointer {
             detail: detail.and_then(|blob| detail_of(blob, &record, row.version)),
             replaced_by: self.replaced_by(at, &record)?,

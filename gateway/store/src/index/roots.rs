@@ -10,7 +10,7 @@ use sundbro_ledger::transaction::Audience;
 
 use super::IndexRoots;
 use super::rows::{Cursor, RecordRow};
-use crate::blobs::blob_in;
+use crate::blobs::{blob_in, sound_blob_in};
 use crate::database::{ALL_KEYS, Db, ReadView, misfit, opened, walk};
 use crate::error::StoreError;
 use crate::logs::log_key;
@@ -38,7 +38,7 @@ impl Both {
 }
 
 /// Roots of one moment of the index: views in the order of their numbers, rows in the order of their keys.
-pub(super) fn of(index: &Db, payloads: &Db) -> Result<IndexRoots, StoreError> {
+pub(super) fn of(index: &Db, payloads: &Db, own: &LogId) -> Result<IndexRoots, StoreError> {
     let view = index.read()?;
     let logs = logs(&view)?;
     let blobs = payloads.read()?.table(&BLOBS)?;
@@ -50,7 +50,8 @@ pub(super) fn of(index: &Db, payloads: &Db) -> Result<IndexRoots, StoreError> {
     flagged(&view, &TAGS, View::Subject, &mut both)?;
     flagged(&view, &REPLACED, View::Replaced, &mut both)?;
     records(&view, &logs, |record| {
-        let Some(blob) = blob_in(&blobs, &record.detail_commitment)? else { return Ok(()) };
+        let read = if record.log_id == *own { blob_in } else { sound_blob_in };
+        let Some(blob) = read(&blobs, &record.detail_commitment)? else { return Ok(()) };
         let (of, row) = record.detail_row(blob);
         both.add(&RECORDS, of, &row)
     })?;
