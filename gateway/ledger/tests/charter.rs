@@ -148,6 +148,35 @@ fn the_end_of_a_key_is_only_set_or_lowered() {
     }
 }
 
+/// Adds a TRANSACTION key under this id.
+fn with_key(key_id: u32) -> impl FnOnce(&mut Unsigned) {
+    move |next| {
+        let keys = &mut next.member(HOSPITAL).keys;
+        let public = key(&format!("key {key_id}")).public();
+        let public_key = bytes::Bytes::copy_from_slice(public.as_bytes());
+        let added = v1::MemberKey { key_id, public_key, ..keys[0].clone() };
+        let place = keys.partition_point(|key| key.key_id < key_id);
+        keys.insert(place, added);
+    }
+}
+
+// A log never goes back to a lower key id: had a newer key a lower one, the log would stop for ever at the first entry
+// that it signs after an older key.
+#[test]
+fn a_new_key_has_an_id_above_all_that_were_listed() {
+    let mut federation = Federation::found();
+    let second = federation.successor(with_key(100)).expect("valid by itself");
+    assert_eq!(federation.history.offer(second), Ok(Offered::Accepted), "ids may leave gaps");
+    for key_id in [6, 99] {
+        let between = federation.successor(with_key(key_id)).expect("valid by itself");
+        let source = SuccessionError::NewKeyIdNotAbove { name: name(HOSPITAL), key_id, last: 100 };
+        let expected = Err(OfferError::Succession { version: 3, source });
+        assert_eq!(federation.history.offer(between), expected, "key {key_id}");
+    }
+    let above = federation.successor(with_key(101)).expect("valid by itself");
+    assert_eq!(federation.history.offer(above), Ok(Offered::Accepted));
+}
+
 #[test]
 fn log_epochs_only_end_and_follow() {
     let end = |size| Some(v1::LogEnd { size, root: bytes(32, 4) });

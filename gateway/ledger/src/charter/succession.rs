@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{CharterHead, Environment, Steward, StewardSignature};
 use crate::ids::{CharterDigest, FederationId, MemberName};
-use crate::member::{LogEpoch, MemberEntry, MemberState};
+use crate::member::{LogEpoch, MemberEntry, MemberKey, MemberState};
 use crate::signing::Purpose;
 
 /// Why a charter version does not follow the one before it.
@@ -89,6 +89,16 @@ pub enum SuccessionError {
         name: MemberName,
         /// The key.
         key_id: u32,
+    },
+    /// A new key with an id below one that was listed before: a log would take it for an older key.
+    #[error("key {key_id} of {name} is new: give it an id above {last}, the last one listed")]
+    NewKeyIdNotAbove {
+        /// The member.
+        name: MemberName,
+        /// The key.
+        key_id: u32,
+        /// The largest id of the version before.
+        last: u32,
     },
     /// A new key whose range holds nothing.
     #[error("key {key_id} of {name} ends before it starts")]
@@ -217,12 +227,20 @@ pub(crate) fn check_member_succession(
     Ok(())
 }
 
+/// Checks what may change between two entries of one member, be they of neighbouring versions or not.
 fn check_member(before: &MemberEntry, now: &MemberEntry) -> Result<(), SuccessionError> {
     for key in &before.keys {
         if !now.key(key.key_id).is_some_and(|later| later.continues(key)) {
             let (name, key_id) = (now.name.clone(), key.key_id);
             return Err(SuccessionError::KeyChanged { name, key_id });
         }
+    }
+    // A log goes back to no lower id, so the order of ids has to be the order in which keys were listed.
+    let last = before.keys.last().map_or(0, |key| key.key_id);
+    let below = |key: &&MemberKey| key.key_id < last && before.key(key.key_id).is_none();
+    if let Some(key) = now.keys.iter().find(below) {
+        let (name, key_id) = (now.name.clone(), key.key_id);
+        return Err(SuccessionError::NewKeyIdNotAbove { name, key_id, last });
     }
     for LogEpoch { epoch, end } in &before.log_epochs {
         let same = match now.log_epoch(*epoch) {
