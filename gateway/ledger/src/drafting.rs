@@ -206,13 +206,17 @@ impl Draft {
 
     /// Replaces a member's entry by a new card of it: another endpoint, keys added or closed.
     ///
+    /// The state stays as it was, whatever the card says: whether a member takes part is the stewards' word, by
+    /// [`suspend`](Self::suspend), [`let_go`](Self::let_go) and [`reinstate`](Self::reinstate).
+    ///
     /// # Errors
     /// Fails when the card is not valid or the member is not there. What may change is checked by
     /// [`propose`](Self::propose).
     pub fn replace_member(&mut self, card: &v1::MemberCard) -> Result<MemberName, DraftError> {
         let entry = verify_card(card, &self.federation())?;
         let name = entry.name.clone();
-        *self.member(&name)? = entry;
+        let member = self.member(&name)?;
+        *member = MemberEntry { state: member.state, ..entry };
         Ok(name)
     }
 

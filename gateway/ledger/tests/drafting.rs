@@ -144,6 +144,36 @@ fn members_go_and_come_back() {
     assert_eq!(federation.history.current().quorums().witness, 2);
 }
 
+// A suspended member makes a card with a new key; its card says ACTIVE, as cards do. Taking the card reinstated it,
+// without a word to the stewards.
+#[test]
+fn a_new_card_changes_no_state() {
+    let mut federation = Federation::found();
+    let member = name(FOUNDERS[1]);
+    let id = federation.id();
+    let newer = federation.member_mut(FOUNDERS[1]).add_key_like(SERVICE, 1, None);
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    draft.suspend(&member, commitment).expect("a member");
+    federation.publish(draft);
+
+    let replaced = |federation: &mut Federation, card: &v1::MemberCard| {
+        let mut draft = Draft::next(&federation.history).expect("no fork");
+        assert_eq!(draft.replace_member(card), Ok(member.clone()));
+        federation.publish(draft);
+        let entry = federation.history.current().member(&member).expect("listed for ever");
+        (entry.state, entry.key(newer).is_some())
+    };
+    let card = federation.member(FOUNDERS[1]).card(&id);
+    assert_eq!(replaced(&mut federation, &card), (MemberState::Suspended, true));
+
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    draft.reinstate(&member).expect("a member");
+    federation.publish(draft);
+    let mut idle = federation.member(FOUNDERS[1]).clone();
+    idle.entry.state = MemberState::Left;
+    assert_eq!(replaced(&mut federation, &idle.card(&id)), (MemberState::Active, true));
+}
+
 #[test]
 fn a_proposal_travels_and_gathers_signatures() {
     let federation = Federation::found();
