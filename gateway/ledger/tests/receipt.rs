@@ -7,10 +7,12 @@ use common::retrieval::{
     CONTENT, OWNER, REQUESTER, Retrieval, acknowledgement_of, completion_of, grant_of, permission,
     record, register, request, signed,
 };
-use common::{CHECKPOINT, Federation, SERVICE, TRANSACTION, name};
+use common::{CHECKPOINT, Federation, ROOT, SERVICE, TRANSACTION, key, name};
 use prost::Message as _;
+use sundbro_ledger::charter::{Charter, SuccessionError};
 use sundbro_ledger::drafting::Draft;
 use sundbro_ledger::ids::{FederationId, RecordId};
+use sundbro_ledger::merkle::{MemoryTree, leaf_hash, proof_to_wire};
 use sundbro_ledger::receipt::{
     Outcome, ReceiptError, ReceiptParts, Verdict, VerdictKind, assemble, verify, verify_bytes,
 };
@@ -172,6 +174,54 @@ fn a_key_that_was_revoked_since_is_told() {
     federation.publish(draft);
     let closed = verdict(&federation, &parts).expect("valid");
     assert_eq!(closed.kind(), VerdictKind::Complete);
+}
+
+/// A member's entry as a charter version lists it, with its proof.
+fn shown(charter: &Charter, member: &str) -> v1::ReceiptMember {
+    let mut tree = MemoryTree::new();
+    charter.members().values().for_each(|one| tree.append(leaf_hash(&one.to_bytes())));
+    let index = charter.members().keys().position(|one| *one == name(member)).expect("a member");
+    let proof = tree.prove_inclusion(index as u64).expect("it is in the tree");
+    v1::ReceiptMember {
+        charter_version: charter.version(),
+        entry: charter.members()[&name(member)].to_bytes(),
+        index: index as u64,
+        inclusion_proof: proof_to_wire(&proof),
+    }
+}
+
+// Heads alone do not show what a version did to its members. Stewards who sign a version that gives a listed key other
+// bytes, or takes its end away, make a charter that no gateway follows; a receipt that carries it was taken all the same.
+#[test]
+fn two_entries_of_one_member_are_held_against_each_other() {
+    type Change = fn(&mut v1::MemberEntry);
+    let changes: [(&str, Change, Option<u32>); 4] = [
+        ("nothing", |_| (), None),
+        (
+            "another public key",
+            |e| e.keys[2].public_key = key("other").public().as_bytes().to_vec().into(),
+            Some(SERVICE),
+        ),
+        ("a key taken off", |e| drop(e.keys.remove(4)), Some(ROOT)),
+        ("an end raised", |e| e.keys[0].to = Some(90), Some(TRANSACTION)),
+    ];
+    let mut federation = federation();
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    draft.close_key(&name(OWNER), TRANSACTION, 50).expect("a key");
+    federation.publish(draft);
+    for (what, change, key_id) in changes {
+        let mut receipt = receipt_of(&federation);
+        let next = federation.successor(|next| change(next.member(OWNER)));
+        let next = next.expect("valid by itself");
+        let wire = next.to_wire();
+        receipt.heads.push(v1::ReceiptHead { head: wire.head, signatures: wire.signatures });
+        receipt.members.extend([shown(&next, OWNER), shown(&next, REQUESTER)]);
+        let expected = key_id.map(|key_id| {
+            let source = SuccessionError::KeyChanged { name: name(OWNER), key_id };
+            ReceiptError::MemberSuccession { version: 4, source: Box::new(source) }
+        });
+        assert_eq!(verify(&receipt, Some(&federation.id())).err(), expected, "{what}");
+    }
 }
 
 /// Every place in a receipt whose bytes somebody signed, or that are a proof about such bytes.

@@ -21,7 +21,7 @@ pub use self::head::{
 };
 pub use self::succession::SuccessionError;
 pub(crate) use self::succession::{
-    check_head_succession, check_member_succession, check_signers, verify_signatures,
+    check_head_succession, check_member, check_member_succession, check_signers, verify_signatures,
 };
 use crate::canonical::strictly_ascending;
 use crate::fields::field;

@@ -228,7 +228,7 @@ pub(crate) fn check_member_succession(
 }
 
 /// Checks what may change between two entries of one member, be they of neighbouring versions or not.
-fn check_member(before: &MemberEntry, now: &MemberEntry) -> Result<(), SuccessionError> {
+pub(crate) fn check_member(before: &MemberEntry, now: &MemberEntry) -> Result<(), SuccessionError> {
     for key in &before.keys {
         if !now.key(key.key_id).is_some_and(|later| later.continues(key)) {
             let (name, key_id) = (now.name.clone(), key.key_id);

@@ -6,7 +6,7 @@ use sundbro_proto::ledger::v1;
 
 use super::{ReceiptError, RevokedKey};
 use crate::charter::{
-    CharterHead, StewardSignature, check_head_succession, check_signers, digest_of,
+    CharterHead, StewardSignature, check_head_succession, check_member, check_signers, digest_of,
     signatures_from_wire, verify_signatures,
 };
 use crate::checkpoint::{Origin, UnverifiedCheckpoint};
@@ -52,6 +52,7 @@ impl ReceiptBook {
             if last.is_some_and(|last| last >= key) {
                 return Err(ReceiptError::MemberOrder);
             }
+            book.check_continues(member.charter_version, &entry)?;
             book.entries.insert((entry.name.clone(), member.charter_version), entry);
             last = Some(key);
         }
@@ -90,6 +91,14 @@ impl ReceiptBook {
         verify_inclusion(&leaf, wire.index, head.members_count, &proof, &head.members_root)
             .map_err(|_| ReceiptError::MemberNotIncluded { version })?;
         Ok(entry)
+    }
+
+    /// Holds an entry against the one before it. Stewards who sign a version in which a listed key has another public
+    /// half could otherwise make a receipt that no gateway would have written.
+    fn check_continues(&self, version: u64, entry: &MemberEntry) -> Result<(), ReceiptError> {
+        let Some(before) = self.entries_of(&entry.name).next() else { return Ok(()) };
+        let wrong = |source| ReceiptError::MemberSuccession { version, source: Box::new(source) };
+        check_member(before, entry).map_err(wrong)
     }
 
     fn head(&self, version: u64) -> Option<&CharterHead> {

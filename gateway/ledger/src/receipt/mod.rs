@@ -96,6 +96,14 @@ pub enum ReceiptError {
         /// The version.
         version: u64,
     },
+    /// Two entries of one member contradict each other: keys or log epochs changed as no charter lets them.
+    #[error("the member entry at charter version {version} does not continue the one before it")]
+    MemberSuccession {
+        /// The charter version of the later one.
+        version: u64,
+        /// Why.
+        source: Box<SuccessionError>,
+    },
     /// One of the messages that must be there is not.
     #[error("the receipt has no {0}")]
     Missing(&'static str),
