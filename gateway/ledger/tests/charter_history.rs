@@ -348,6 +348,9 @@ fn nothing_counts_past_the_end_of_a_log_epoch() {
     assert!(matches!(history.transaction_key(&log, 1, TRANSACTION, 5), KeyVerdict::Invalid(_)));
     assert_eq!(history.checkpoint_keys(&log, 5).count(), 1);
     assert_eq!(history.checkpoint_keys(&log, 6).count(), 0);
+    // A receipt has entries and no history: the entry itself says it too.
+    let entry = history.current().member(&name(HOSPITAL)).expect("a member");
+    assert_eq!([5, 6].map(|size| entry.checkpoint_keys(1, size).count()), [1, 0]);
 }
 
 #[test]

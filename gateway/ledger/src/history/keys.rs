@@ -237,11 +237,8 @@ pub(super) fn checkpoint_keys_by<'a>(
     owner: &'a LogOwner,
     size: u64,
 ) -> impl Iterator<Item = &'a VerifyingKey> {
-    let member = charter.member(&owner.member).filter(|member| {
-        let end = member.log_epoch(owner.epoch).map(|epoch| epoch.end);
-        end.is_some_and(|end| end.is_none_or(|end| size <= end.size))
-    });
-    let keys = member.into_iter().flat_map(move |it| it.checkpoint_keys(owner.epoch, size));
+    let member = charter.member(&owner.member).into_iter();
+    let keys = member.flat_map(move |member| member.checkpoint_keys(owner.epoch, size));
     keys.filter_map(MemberKey::verifying_key)
 }
 

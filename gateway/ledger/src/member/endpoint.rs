@@ -11,7 +11,8 @@ const MAX_HOST_LEN: usize = 253;
 
 /// The address of a gateway: a lower-case DNS name, an IPv4 address or a bracketed IPv6 address, and a port.
 ///
-/// There is one spelling for each address, so that two charters that say the same have the same bytes.
+/// There is one spelling for each address, so that two charters that say the same have the same bytes. Of an IPv6 address
+/// it is that of RFC 5952, the last 32 bits in decimal in `::ffff:0:0/96` and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
@@ -117,6 +118,29 @@ mod tests {
         ] {
             let endpoint = Endpoint::new(text).expect(text);
             assert_eq!((endpoint.host(), endpoint.port(), endpoint.as_str()), (host, port, text));
+        }
+    }
+
+    // Whether a charter is valid hangs on what the standard library writes, which has changed before: an address that
+    // Rust spells in another way tomorrow must fail here, not split a federation.
+    #[test]
+    fn an_ipv6_address_has_the_spelling_of_rfc_5952() {
+        for (one, others) in [
+            ("::ffff:1.2.3.4", &["::ffff:102:304", "0:0:0:0:0:ffff:1.2.3.4", "::FFFF:1.2.3.4"][..]),
+            ("::102:304", &["::1.2.3.4"]),
+            ("64:ff9b::102:304", &["64:ff9b::1.2.3.4"]),
+            ("::ffff:0:102:304", &["::ffff:0:1.2.3.4"]),
+            ("::", &["0::0", "::0", "::0.0.0.0"]),
+            ("2001:db8::1", &["2001:0db8::1", "2001:DB8::1", "2001:db8:0:0:0:0:0:1"]),
+            ("2001:db8::1:0:0:1", &["2001:db8:0:0:1::1"]),
+            ("2001:0:0:1::1", &["2001::1:0:0:0:1"]),
+            ("2001:db8:0:1:1:1:1:1", &["2001:db8::1:1:1:1:1"]),
+            ("fe80::1", &["fe80::1%eth0", "fe80::1%1"]),
+        ] {
+            assert!(Endpoint::new(&format!("[{one}]:7443")).is_ok(), "{one}");
+            for other in others {
+                assert!(Endpoint::new(&format!("[{other}]:7443")).is_err(), "{other}");
+            }
         }
     }
 

@@ -260,13 +260,16 @@ impl MemberEntry {
         self.log_epochs.get(usize::try_from(epoch.checked_sub(1)?).ok()?)
     }
 
-    /// The CHECKPOINT keys of a log epoch that cover a tree size. Size 0 is covered by the first one alone: no range
-    /// starts below it, and an empty log must be sayable.
+    /// The CHECKPOINT keys of a log epoch that cover a tree size: none above the end of an ended one. Size 0 is covered by
+    /// the first one alone: no range starts below it, and an empty log must be sayable.
     pub fn checkpoint_keys(&self, epoch: u32, size: u64) -> impl Iterator<Item = &MemberKey> {
         let of_epoch =
             move |key: &&MemberKey| key.purpose == KeyPurpose::Checkpoint && key.log_epoch == epoch;
         let first = self.keys.iter().find(of_epoch).map(|key| key.key_id);
+        let end = self.log_epoch(epoch).and_then(|epoch| epoch.end);
+        let ended = end.is_some_and(|end| size > end.size);
         self.keys.iter().filter(of_epoch).filter(move |key| match size {
+            _ if ended => false,
             0 => Some(key.key_id) == first,
             size => key.covers(size),
         })
