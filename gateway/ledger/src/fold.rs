@@ -4,6 +4,9 @@
 //! position, and by nothing else; so a blob that comes late makes one record be judged again, from its first entry, and
 //! the rows are those that it would have had in time.
 //!
+//! As long as a payload for everybody is not here, nobody can say whom it names. What lies above it in the log and could
+//! hang on it is pending, not void; so the last such payload to come makes those be judged again, whomever they name.
+//!
 //! Shared rows follow from FEDERATION payloads and details for all, private rows from the others. A private payload
 //! never changes a shared row: those who do not hold it must come to the same rows.
 
@@ -41,7 +44,7 @@ pub enum Effect {
         /// Its field number.
         kind: u32,
     },
-    /// Nothing yet: the payload is not here.
+    /// Nothing yet: the payload is not here, or one below it that may be the version or registration that it lacks.
     Pending,
 }
 
@@ -59,12 +62,15 @@ pub struct RecordState {
 /// Judges what an entry says about a record, by what the log said before.
 ///
 /// `member` is the log's owner and `state` the record of that id in this log. `payload` is `None` when it is not here;
-/// one that does not parse is void for the reason that [`Payload::read`] gave.
+/// one that does not parse is void for the reason that [`Payload::read`] gave. `missing_below` says that a payload of
+/// header audience FEDERATION at a lower position of the log is not here. A limited one that is withheld does not count:
+/// it changes no shared row, and whoever does not get it would wait for ever.
 pub fn judge(
     member: &MemberName,
     header: &Header,
     payload: Option<&Payload>,
     state: Option<&RecordState>,
+    missing_below: bool,
 ) -> Effect {
     // To the shared rows a record that only some may know does not exist, not even in what it would make void.
     let state = state.filter(|state| {
@@ -80,7 +86,12 @@ pub fn judge(
             judge_withdrawn(member, header, it, state).map(|()| Effect::Withdrawn)
         }
     };
-    judged.unwrap_or_else(Effect::Void)
+    match judged {
+        Ok(effect) => effect,
+        // What more of the log can mend. Every other rule stays broken, whatever the missing payload says.
+        Err(VoidReason::VersionGap | VoidReason::NotRegistered) if missing_below => Effect::Pending,
+        Err(reason) => Effect::Void(reason),
+    }
 }
 
 fn judge_registered(
@@ -170,16 +181,17 @@ impl Record {
     /// Judges an entry and gives the record after it.
     ///
     /// `before` is the record that the entries before it made, if any did; it is given back when the entry has no
-    /// effect.
+    /// effect. `missing_below` is that of [`judge`].
     pub fn apply(
         before: Option<Self>,
         member: &MemberName,
         header: &Header,
         leaf: LeafHash,
         payload: &Payload,
+        missing_below: bool,
     ) -> (Effect, Option<Self>) {
         let state = before.as_ref().map(Self::state);
-        let effect = judge(member, header, Some(payload), state.as_ref());
+        let effect = judge(member, header, Some(payload), state.as_ref(), missing_below);
         let after = match (effect, payload, before) {
             (Effect::Registered, Payload::Registered(it), _) => Some(Self {
                 log_id: header.log_id,

@@ -11,7 +11,7 @@ use sundbro_ledger::checkpoint::{
     Checkpoint, Origin, UnverifiedCheckpoint, VerifiedCheckpoint, sign_checkpoint,
 };
 use sundbro_ledger::chunk::{Chunk, chunk_end, make_chunk};
-use sundbro_ledger::fold::{Effect, MemoryIndex, Record};
+use sundbro_ledger::fold::{Effect, MemoryIndex, Record, View};
 use sundbro_ledger::ids::{
     Commitment, FederationId, LeafHash, LogId, MemberName, RecordId, SubjectTag,
 };
@@ -401,6 +401,28 @@ proptest! {
     }
 
     #[test]
+    fn what_is_shown_as_void_stays_void_when_more_arrives(
+        said_all in prop::collection::vec((payload(), audience()), 1..24),
+        here in prop::collection::vec(any::<bool>(), 24),
+    ) {
+        let (mut whole, mut part) = (MemoryIndex::new(), MemoryIndex::new());
+        for ((position, (payload, audience)), here) in (0..).zip(&said_all).zip(here) {
+            let (header, blob) = said(position, payload, *audience);
+            whole.add(&member(), &header, leaf(position), blob.clone());
+            part.add_without_payload(&member(), &header, leaf(position));
+            if here {
+                part.add(&member(), &header, leaf(position), blob);
+            }
+        }
+        let void = |index: &MemoryIndex| {
+            let rows = index.rows(Audience::Federation).into_iter();
+            rows.filter(|row| row.view() == View::Void).collect::<Vec<_>>()
+        };
+        let of_whole = void(&whole);
+        prop_assert!(void(&part).iter().all(|row| of_whole.contains(row)));
+    }
+
+    #[test]
     fn versions_with_an_effect_have_no_gaps(said_all in prop::collection::vec(payload(), 1..24)) {
         let mut records: [Option<Record>; 3] = [None, None, None];
         let mut versions = [0; 3];
@@ -410,7 +432,7 @@ proptest! {
             let before = records[place].take();
             let was_withdrawn = before.as_ref().is_some_and(|record| record.withdrawn.is_some());
             let (effect, after) =
-                Record::apply(before.clone(), &member(), &header, leaf(position), payload);
+                Record::apply(before.clone(), &member(), &header, leaf(position), payload, false);
             match effect {
                 Effect::Registered => {
                     versions[place] += 1;

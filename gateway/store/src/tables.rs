@@ -158,6 +158,8 @@ pub const NEWEST: Table = Table::new(Index, "newest", 16, Sealed);
 pub const REPLACED: Table = Table::new(Index, "replaced", 48, Sealed);
 /// log 8, position u64 → limited u8, number of the rule u8 that the payload there breaks.
 pub const VOIDS: Table = Table::new(Index, "voids", 16, Sealed);
+/// log 8, position u64 → record id 16 about which the entry there says what a payload missing below it may make good.
+pub const PENDING: Table = Table::new(Index, "pending", 16, Sealed);
 /// log 8, position u64 → limited u8, kind u32 of the payload there, which this version does not know.
 pub const UNKNOWNS: Table = Table::new(Index, "unknowns", 16, Sealed);
 
@@ -181,7 +183,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 32] = [
+pub const ALL: [Table; 33] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -205,6 +207,7 @@ pub const ALL: [Table; 32] = [
     NEWEST,
     REPLACED,
     VOIDS,
+    PENDING,
     UNKNOWNS,
     AUDIT_META,
     AUDIT_HEAD,
@@ -218,6 +221,6 @@ pub const ALL: [Table; 32] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 32] = ALL;
+    static TABLES: [Table; 33] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

@@ -144,18 +144,21 @@ fn locate_shows_what_each_log_says() {
     assert_eq!(roots, by_the_ledger(ours, writer, &drafts));
 }
 
-/// The roots that the ledger's own index in memory comes to.
+/// The roots that the ledger's own index in memory comes to, of the entries and blobs that a store holds.
 fn by_the_ledger(store: &Store, writer: &Member, drafts: &[OwnDraft]) -> IndexRoots {
     let mut index = MemoryIndex::new();
     for entry in store.entries(&writer.log(), 0..100).expect("entries") {
         let entry = SignedTransaction::parse(&entry).expect("entry");
         let header = entry.header();
-        if let Some(blob) = store.blob(&header.payload_commitment).expect("read") {
-            index.add(&writer.name, header, entry.leaf(), blob);
+        match store.blob(&header.payload_commitment).expect("read") {
+            Some(blob) => index.add(&writer.name, header, entry.leaf(), blob),
+            None => index.add_without_payload(&writer.name, header, entry.leaf()),
         }
     }
-    for (commitment, blob) in drafts.iter().filter_map(|draft| draft.detail.clone()) {
-        index.add_detail(commitment, blob);
+    for (commitment, _) in drafts.iter().filter_map(|draft| draft.detail.as_ref()) {
+        if let Some(blob) = store.blob(commitment).expect("read") {
+            index.add_detail(*commitment, blob);
+        }
     }
     IndexRoots {
         index_root: index.root(Audience::Federation),
@@ -182,6 +185,8 @@ fn blobs_that_come_late_in_any_order_leave_the_same_rows() {
         while !left.is_empty() {
             if step.is_multiple_of(3) {
                 fold(&store, keys);
+                let roots = store.index_roots().expect("roots");
+                assert_eq!(roots, by_the_ledger(&store, writer, &drafts), "seed {seed}");
             }
             step = (step * 31 + 7) % 1009;
             store.put_blobs(&[left.swap_remove(step % left.len())]).expect("put");
@@ -190,9 +195,78 @@ fn blobs_that_come_late_in_any_order_leave_the_same_rows() {
         assert_eq!(store.index_roots().expect("roots"), expected, "seed {seed}");
         let counts = store.index_counts(&writer.log()).expect("counts");
         assert_eq!((counts.missing_blobs, counts.void_payloads), (0, 3), "seed {seed}");
+        assert_eq!(counts.pending_payloads, 0, "seed {seed}");
         assert!(store.missing_blobs(&writer.log(), 100).expect("missing").is_empty());
         assert_eq!(store.rebuild_index(keys).expect("rebuild"), expected);
     }
+}
+
+/// Payloads here that are void, and that wait.
+fn void_and_pending(store: &Store, writer: &Member) -> (u64, u64) {
+    let counts = store.index_counts(&writer.log()).expect("counts");
+    (counts.void_payloads, counts.pending_payloads)
+}
+
+// One payload that is on its way made everything that builds on it look as if its author had broken a rule.
+#[test]
+fn what_a_missing_payload_may_make_good_is_pending_and_not_void() {
+    let Two { writer, ours, theirs, keys, .. } = &two();
+    let mut drafts = vec![
+        register(writer, 1, &says(1, 1)),
+        register(writer, 2, &says(2, 1)),
+        register(writer, 3, &says(1, 2)),
+        withdraw(writer, 4, 2),
+        register(writer, 5, &says(3, 2)),
+        register(writer, 6, &says(5, 1)),
+    ];
+    drafts.push(register(writer, 7, &Says { replaces: Some(1), ..says(6, 2) }));
+    append(ours, writer, drafts.clone());
+    replicate(ours, theirs, writer, keys);
+    theirs.put_blobs(&blobs(&drafts[2..])).expect("all but two registrations");
+    let step = |expected: (u64, u64), records: &[u8]| {
+        fold(theirs, keys);
+        assert_eq!(void_and_pending(theirs, writer), expected);
+        assert_eq!(found(theirs, &query()), records);
+        let roots = theirs.index_roots().expect("roots");
+        assert_eq!(roots, by_the_ledger(theirs, writer, &drafts));
+    };
+    step((0, 4), &[5]);
+    // It makes its own record good. The others, above it and not about it, wait on for the one below it.
+    theirs.put_blobs(&blobs(&drafts[1..2])).expect("the second");
+    step((0, 3), &[5]);
+    assert!(theirs.record(&record(writer, 2)).expect("read").expect("there").withdrawn);
+    // Now nothing is missing: who skipped a version did so, whatever record the last payload is about.
+    theirs.put_blobs(&blobs(&drafts[..1])).expect("the first");
+    step((2, 0), &[5, 1]);
+    assert_eq!(theirs.index_roots().expect("roots"), {
+        fold(ours, keys);
+        ours.index_roots().expect("roots")
+    });
+}
+
+#[test]
+fn a_late_payload_that_says_nothing_frees_those_that_waited_for_it() {
+    let Two { writer, ours, theirs, keys, .. } = &two();
+    let future = Blob::frame(&[9; 32], &[0xa2, 0x06, 0x00], Audience::Federation).expect("blob");
+    let broken = Blob::frame(&[8; 32], b"x", Audience::Federation).expect("blob");
+    let drafts = vec![
+        draft_of_blob(&future),
+        register(writer, 1, &says(1, 2)),
+        draft_of_blob(&broken),
+        withdraw(writer, 2, 2),
+    ];
+    append(ours, writer, drafts.clone());
+    replicate(ours, theirs, writer, keys);
+    let rest: Vec<_> = drafts.iter().skip(1).step_by(2).cloned().collect();
+    theirs.put_blobs(&blobs(&rest)).expect("what builds on nothing");
+    fold(theirs, keys);
+    assert_eq!(void_and_pending(theirs, writer), (0, 2));
+    theirs.put_blobs(&blobs(&drafts[..1])).expect("the one from the future");
+    fold(theirs, keys);
+    assert_eq!(void_and_pending(theirs, writer), (1, 1));
+    theirs.put_blobs(&blobs(&drafts[2..3])).expect("the broken one");
+    fold(theirs, keys);
+    assert_eq!(void_and_pending(theirs, writer), (3, 0));
 }
 
 #[test]

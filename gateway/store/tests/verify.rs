@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::full::{Full, full};
-use common::{Member, append, fill, keys, register, says};
+use common::full::{self, Full, full};
+use common::{Member, append, blobs, fill, keys, register, replicate, says, withdraw};
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle,
 };
@@ -81,6 +81,39 @@ fn a_store_with_rows_in_every_table_is_sound_and_every_row_was_looked_at() {
     drop(store);
     let report = verify(folder.path(), &full);
     assert!(report.is_sound(), "not folded yet: {:#?}", report.damages);
+}
+
+#[test]
+fn an_index_that_grew_with_late_blobs_is_the_one_that_a_fresh_fold_makes() {
+    let (writer, reader) = (Member::new("hospital.example", 1), Member::new("gp.example", 2));
+    let keys = keys(&[&writer, &reader]);
+    let folder = tempfile::tempdir().expect("folder");
+    let ours = writer.open(folder.path());
+    // Each record in turn, its versions mostly in order: gaps that are none, and some that are.
+    let mut dice = Dice(0x1a7e_b10b);
+    let said =
+        |n: u8, dice: &mut Dice| says(n % 5, u32::from(n / 5) + u32::from(dice.roll(6) == 0));
+    let drafts = (5..40).map(|n| register(&writer, u64::from(n), &said(n, &mut dice)));
+    let drafts: Vec<_> =
+        drafts.chain([withdraw(&writer, 90, 3), withdraw(&writer, 91, 9)]).collect();
+    append(&ours, &writer, drafts.clone());
+    for round in 0..3 {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = reader.open(folder.path());
+        replicate(&ours, &store, &writer, &keys);
+        let mut left = blobs(&drafts);
+        while left.len() > 10 {
+            full::fold(&store, &keys);
+            let few = (0..=dice.roll(6)).map(|_| left.swap_remove(dice.roll(left.len())));
+            store.put_blobs(&few.collect::<Vec<_>>()).expect("late");
+        }
+        full::fold(&store, &keys);
+        drop(store);
+        let report = verify_with(folder.path(), &keys, None).expect("can be checked");
+        assert!(report.is_sound(), "round {round}: {:#?}", report.damages);
+        let rows = |table| report.rows.get(&(StoreFile::Index, table)).copied().unwrap_or(0);
+        assert!(rows("pending") > 0 && rows("records") > 0, "round {round}: {:?}", report.rows);
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ struct Entry {
     member: MemberName,
     header: Header,
     leaf: LeafHash,
-    payload: Result<Payload, VoidReason>,
+    /// `None`: it is not here.
+    payload: Option<Result<Payload, VoidReason>>,
 }
 
 impl MemoryIndex {
@@ -32,9 +33,15 @@ impl MemoryIndex {
 
     /// Adds a verified entry of `member`'s log and the payload blob that it commits to.
     pub fn add(&mut self, member: &MemberName, header: &Header, leaf: LeafHash, blob: Bytes) {
-        let payload = Payload::read(header, blob);
+        let payload = Some(Payload::read(header, blob));
         let entry = Entry { member: member.clone(), header: header.clone(), leaf, payload };
         self.entries.insert((header.log_id, header.position), entry);
+    }
+
+    /// Adds a verified entry whose payload is not here. When it comes, [`add`](Self::add) takes both.
+    pub fn add_without_payload(&mut self, member: &MemberName, header: &Header, leaf: LeafHash) {
+        let entry = Entry { member: member.clone(), header: header.clone(), leaf, payload: None };
+        self.entries.entry((header.log_id, header.position)).or_insert(entry);
     }
 
     /// Adds a detail by its commitment.
@@ -51,9 +58,13 @@ impl MemoryIndex {
                 rows.push(row);
             }
         };
+        let mut last_missing = None;
         for ((log, position), entry) in &self.entries {
             let of = entry.header.audience;
-            match entry.fold_into(&mut records) {
+            if entry.payload.is_none() && of == Audience::Federation {
+                last_missing = Some(log);
+            }
+            match entry.fold_into(&mut records, last_missing == Some(log)) {
                 Effect::Void(reason) => add(of, Row::void(log, *position, reason)),
                 Effect::Unknown { kind } => add(of, Row::unknown(log, *position, kind)),
                 Effect::Registered => {
@@ -89,17 +100,24 @@ impl MemoryIndex {
 }
 
 impl Entry {
-    fn fold_into(&self, records: &mut BTreeMap<(LogId, RecordId), Record>) -> Effect {
+    fn fold_into(
+        &self,
+        records: &mut BTreeMap<(LogId, RecordId), Record>,
+        missing_below: bool,
+    ) -> Effect {
         let payload = match &self.payload {
-            Ok(payload) => payload,
-            Err(reason) => return Effect::Void(*reason),
+            None => return Effect::Pending,
+            Some(Ok(payload)) => payload,
+            Some(Err(reason)) => return Effect::Void(*reason),
         };
+        let (member, header) = (&self.member, &self.header);
         let Some(id) = payload.record() else {
-            return super::judge(&self.member, &self.header, Some(payload), None);
+            return super::judge(member, header, Some(payload), None, missing_below);
         };
-        let key = (self.header.log_id, id.clone());
+        let key = (header.log_id, id.clone());
         let before = records.remove(&key);
-        let (effect, after) = Record::apply(before, &self.member, &self.header, self.leaf, payload);
+        let (effect, after) =
+            Record::apply(before, member, header, self.leaf, payload, missing_below);
         if let Some(record) = after {
             records.insert(key, record);
         }
@@ -108,7 +126,7 @@ impl Entry {
 
     fn replaced_row(&self) -> Option<Row> {
         match &self.payload {
-            Ok(Payload::Registered(it)) => it.replaces.as_ref().map(|replaced| {
+            Some(Ok(Payload::Registered(it))) => it.replaces.as_ref().map(|replaced| {
                 Row::replaced(replaced, &self.header.log_id, self.header.position, &it.record)
             }),
             _ => None,

@@ -54,14 +54,20 @@ fn header(position: u64, audience: Audience) -> Header {
     }
 }
 
-/// What the last payload does after those before it.
+/// What the last payload does after those before it, all of them here.
 fn effect(said: &[(Audience, Payload)]) -> Effect {
+    effect_with(said, false)
+}
+
+/// As [`effect`]; `missing_below`: something that everybody may hold came before them all and is not here.
+fn effect_with(said: &[(Audience, Payload)], missing_below: bool) -> Effect {
     let mut before = None;
     let mut last = Effect::Pending;
     for (position, (audience, payload)) in (0..).zip(said) {
         let header = header(position, *audience);
         let leaf = LeafHash::new([0; 32]);
-        let after = Record::apply(before, &member("gp.example"), &header, leaf, payload);
+        let gp = member("gp.example");
+        let after = Record::apply(before, &gp, &header, leaf, payload, missing_below);
         (last, before) = after;
     }
     last
@@ -81,8 +87,8 @@ fn versions_follow_each_other_from_1() {
     // A void version does not count.
     assert_eq!(shared(&[register(1), register(3), register(2)]), Effect::Registered);
     let last = RecordState { versions: u32::MAX, audience: Federation, withdrawn: false };
-    let after =
-        judge(&member("gp.example"), &header(0, Federation), Some(&register(1)), Some(&last));
+    let (gp, first) = (member("gp.example"), register(1));
+    let after = judge(&gp, &header(0, Federation), Some(&first), Some(&last), false);
     assert_eq!(after, Effect::Void(VoidReason::VersionGap));
 }
 
@@ -137,8 +143,29 @@ fn a_limited_payload_changes_nothing_that_all_see() {
 #[test]
 fn what_is_not_here_is_pending_and_what_is_not_known_unknown() {
     let gp = member("gp.example");
-    assert_eq!(judge(&gp, &header(0, Federation), None, None), Effect::Pending);
+    assert_eq!(judge(&gp, &header(0, Federation), None, None, false), Effect::Pending);
     assert_eq!(shared(&[Payload::Unknown { kind: 80 }]), Effect::Unknown { kind: 80 });
+}
+
+// Version 2 and a withdrawal, whose version 1 had not arrived, were shown as void, as if their author had broken a rule.
+#[test]
+fn what_a_missing_payload_can_mend_is_pending_and_the_rest_is_void() {
+    let check = |said: &[Payload], expected: Effect| {
+        let said: Vec<_> = said.iter().map(|payload| (Federation, payload.clone())).collect();
+        assert_eq!(effect_with(&said, true), expected, "{said:?}");
+    };
+    check(&[register(2)], Effect::Pending);
+    check(&[register(1), register(3)], Effect::Pending);
+    check(&[withdraw(record(1))], Effect::Pending);
+    check(&[register(2), withdraw(record(1))], Effect::Pending);
+    check(&[register(1), register(2)], Effect::Registered);
+    check(&[register(1), withdraw(record(1))], Effect::Withdrawn);
+    check(&[Payload::Unknown { kind: 80 }], Effect::Unknown { kind: 80 });
+    let after = [register(1), withdraw(record(1)), register(2)];
+    check(&after, Effect::Void(VoidReason::AfterWithdrawal));
+    check(&[withdraw(foreign())], Effect::Void(VoidReason::OtherMembersRecord));
+    let audiences = [(Federation, register(1)), (Limited, register(2))];
+    assert_eq!(effect_with(&audiences, true), Effect::Void(VoidReason::AudienceChanged));
 }
 
 fn detail(version: u32, audience: v1::DetailAudience, kind: Audience) -> Blob {
@@ -167,7 +194,7 @@ fn for_all() -> v1::DetailAudience {
 fn first_version() -> Record {
     let leaf = LeafHash::new([0; 32]);
     let gp = member("gp.example");
-    let (_, record) = Record::apply(None, &gp, &header(5, Federation), leaf, &register(1));
+    let (_, record) = Record::apply(None, &gp, &header(5, Federation), leaf, &register(1), false);
     record.expect("registered")
 }
 

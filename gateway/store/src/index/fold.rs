@@ -3,6 +3,8 @@
 //! What a record is depends on the entries of its log in order, not on when their blobs came: a blob that arrives late
 //! makes its record be judged again from its first entry, so the rows are those that it would have had in time.
 
+mod pending;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +15,7 @@ use sundbro_ledger::payload::{Payload, VoidReason};
 use sundbro_ledger::transaction::{Audience, Header, SignedTransaction};
 
 use super::rows::{
-    Cursor, Event, RecordRow, ReplacedRow, cursor_in, event_key, position_at, record_in,
+    Cursor, Event, RecordRow, ReplacedRow, Standing, cursor_in, event_key, position_at, record_in,
     record_key, replaced_key, tag_key, wanted_by_key,
 };
 use super::{FoldProgress, IndexRoots, LogOwners, basis, roots};
@@ -304,8 +306,23 @@ struct Said {
     payload: Result<Payload, VoidReason>,
 }
 
-/// What an entry makes of a record, or why nothing.
-type Judged = Result<RecordRow, VoidReason>;
+/// What an entry makes of a record.
+enum Judged {
+    Counts(RecordRow),
+    Void(VoidReason),
+    /// Nothing yet: a payload below may be what it lacks.
+    Pending,
+}
+
+impl Judged {
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Counts(_) => Standing::Counts,
+            Self::Void(_) => Standing::Void,
+            Self::Pending => Standing::Pending,
+        }
+    }
+}
 
 impl<'a> Folding<'a> {
     fn new(
@@ -315,7 +332,16 @@ impl<'a> Folding<'a> {
         log: LogId,
         (member, epoch): (MemberName, u32),
     ) -> Result<Self, StoreError> {
-        let fresh = Cursor { member, epoch, size: 0, missing: 0, unknown: 0, void: 0 };
+        let fresh = Cursor {
+            member,
+            epoch,
+            size: 0,
+            missing: 0,
+            unknown: 0,
+            void: 0,
+            pending: 0,
+            first_missing: None,
+        };
         let cursor = cursor_in(write, &log)?.unwrap_or(fresh);
         let is_own = Identity::read(ledger)?.is_some_and(|identity| identity.own_log == log);
         Ok(Self { write, ledger, blobs, log, is_own, cursor })
@@ -365,6 +391,8 @@ impl<'a> Folding<'a> {
             let (header, leaf) = self.header(position, &entry)?;
             let said = Said { payload: Payload::read(&header, blob), header, leaf };
             self.take(position, &said, true)?;
+            // Whatever it says, others may have waited for it.
+            self.judge_pending_again()?;
         }
         Ok(())
     }
@@ -399,16 +427,17 @@ impl<'a> Folding<'a> {
             return self.put_void(position, limited, VoidReason::OtherMembersRecord);
         }
         if late {
-            // Not void so far: judging it again is what finds that out.
-            self.put_event(&record.id, position, &Event { leaf: said.leaf, effective: true })?;
+            // Neither void nor pending so far: judging it again is what finds that out.
+            let event = Event { leaf: said.leaf, standing: Standing::Counts };
+            self.put_event(&record.id, position, &event)?;
             return self.judge_again(&record.id);
         }
         let before = record_in(self.write, &self.log, &record.id)?;
         let judged = self.judge(said, before.as_ref());
-        self.settle(&record.id, position, said, judged.as_ref().map(drop))?;
+        self.settle(&record.id, position, said, &judged)?;
         match judged {
-            Ok(after) => self.replace(&record.id, before.as_ref(), Some(&after)),
-            Err(_) => Ok(()),
+            Judged::Counts(after) => self.replace(&record.id, before.as_ref(), Some(&after)),
+            Judged::Void(_) | Judged::Pending => Ok(()),
         }
     }
 
@@ -420,10 +449,16 @@ impl<'a> Folding<'a> {
             audience: audience(row.limited),
             withdrawn: row.withdrawn != 0,
         });
-        let payload = said.payload.as_ref().map_err(|reason| *reason)?;
-        let effect = judge(&self.cursor.member, &said.header, Some(payload), state.as_ref());
+        let payload = match &said.payload {
+            Ok(payload) => payload,
+            Err(reason) => return Judged::Void(*reason),
+        };
+        let header = &said.header;
+        let missing_below = self.is_missing_below(header.position);
+        let member = &self.cursor.member;
+        let effect = judge(member, header, Some(payload), state.as_ref(), missing_below);
         match (effect, payload, before) {
-            (Effect::Registered, Payload::Registered(it), _) => Ok(RecordRow {
+            (Effect::Registered, Payload::Registered(it), _) => Judged::Counts(RecordRow {
                 version: it.version,
                 limited: said.header.audience == Audience::Limited,
                 lifecycle: it.lifecycle,
@@ -436,26 +471,30 @@ impl<'a> Folding<'a> {
                 subjects: it.subjects.clone(),
             }),
             (Effect::Withdrawn, Payload::Withdrawn(it), Some(row)) => {
-                Ok(RecordRow { withdrawn: it.reason, ..row.clone() })
+                Judged::Counts(RecordRow { withdrawn: it.reason, ..row.clone() })
             }
-            (Effect::Void(reason), ..) => Err(reason),
+            (Effect::Pending, ..) => Judged::Pending,
+            (Effect::Void(reason), ..) => Judged::Void(reason),
             // The payload is here, known, and about a record: nothing else can come of it.
-            _ => Err(VoidReason::NotRegistered),
+            _ => Judged::Void(VoidReason::NotRegistered),
         }
     }
 
-    /// Writes what was found about one event: that it counts, with what it supersedes, or why it is void.
+    /// Writes what was found about one event: that it counts, with what it supersedes, why it is void, or that it waits.
     fn settle(
         &mut self,
         id: &[u8; 16],
         position: u64,
         said: &Said,
-        found: Result<(), &VoidReason>,
+        judged: &Judged,
     ) -> Result<(), StoreError> {
         let limited = said.header.audience == Audience::Limited;
-        self.put_event(id, position, &Event { leaf: said.leaf, effective: found.is_ok() })?;
-        if let Err(reason) = found {
-            return self.put_void(position, limited, *reason);
+        let event = Event { leaf: said.leaf, standing: judged.standing() };
+        self.put_event(id, position, &event)?;
+        match judged {
+            Judged::Counts(_) => {}
+            Judged::Void(reason) => return self.put_void(position, limited, *reason),
+            Judged::Pending => return self.put_pending(position, id),
         }
         if let Ok(Payload::Registered(it)) = &said.payload
             && let Some(replaced) = &it.replaces
@@ -469,9 +508,13 @@ impl<'a> Folding<'a> {
 
     /// Takes back what `settle` wrote.
     fn unsettle(&mut self, position: u64, said: &Said, event: &Event) -> Result<(), StoreError> {
-        if !event.effective {
-            self.cursor.void = self.cursor.void.saturating_sub(1);
-            self.write.remove(&VOIDS, &entry_key(&self.log, position))?;
+        match event.standing {
+            Standing::Counts => {}
+            Standing::Void => {
+                self.cursor.void = self.cursor.void.saturating_sub(1);
+                self.write.remove(&VOIDS, &entry_key(&self.log, position))?;
+            }
+            Standing::Pending => self.remove_pending(position)?,
         }
         if let Ok(Payload::Registered(it)) = &said.payload
             && let Some(replaced) = &it.replaces
@@ -500,8 +543,10 @@ impl<'a> Folding<'a> {
             let said = self.said(position)?;
             self.unsettle(position, &said, &event)?;
             let judged = self.judge(&said, now.as_ref());
-            self.settle(id, position, &said, judged.as_ref().map(drop))?;
-            now = judged.ok().or(now);
+            self.settle(id, position, &said, &judged)?;
+            if let Judged::Counts(after) = judged {
+                now = Some(after);
+            }
         }
         self.replace(id, None, now.as_ref())
     }
@@ -566,6 +611,9 @@ impl<'a> Folding<'a> {
         self.write.put_sealed(&WANTED, &key, it.as_bytes())?;
         self.write.put_sealed(&WANTED_BY, &wanted_by_key(it, &key), &[])?;
         self.cursor.missing += 1;
+        if kind == BlobKind::Payload {
+            self.note_missing(position);
+        }
         Ok(())
     }
 
@@ -574,6 +622,9 @@ impl<'a> Folding<'a> {
         self.write.remove(&WANTED_BY, &wanted_by_key(it, &key))?;
         if self.write.remove(&WANTED, &key)? {
             self.cursor.missing = self.cursor.missing.saturating_sub(1);
+        }
+        if kind == BlobKind::Payload {
+            self.note_arrived(position)?;
         }
         Ok(())
     }

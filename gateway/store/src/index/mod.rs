@@ -76,6 +76,9 @@ pub struct IndexCounts {
     pub unknown_payloads: u64,
     /// Valid entries whose payload breaks a rule.
     pub void_payloads: u64,
+    /// Payloads that are here and wait for one below them that is not: each may still count, or be void. Nothing is
+    /// hidden by them that `missing_blobs` does not tell.
+    pub pending_payloads: u64,
 }
 
 /// One record, as the index has it.

@@ -47,6 +47,7 @@ impl Store {
             missing_blobs: cursor.missing,
             unknown_payloads: cursor.unknown,
             void_payloads: cursor.void,
+            pending_payloads: cursor.pending,
         }))
     }
 

@@ -13,6 +13,9 @@ use crate::logs::log_key;
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{CURSORS, RECORDS};
 
+/// Stands for no position: trees have at most 2^63 - 1 entries.
+const NOTHING_MISSING: u64 = u64::MAX;
+
 /// How far the fold came in one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
@@ -22,6 +25,9 @@ pub(crate) struct Cursor {
     pub(crate) missing: u64,
     pub(crate) unknown: u64,
     pub(crate) void: u64,
+    pub(crate) pending: u64,
+    /// The lowest position whose payload everybody may hold and is not here.
+    pub(crate) first_missing: Option<u64>,
 }
 
 impl Cursor {
@@ -33,6 +39,8 @@ impl Cursor {
             .u64(self.missing)
             .u64(self.unknown)
             .u64(self.void)
+            .u64(self.pending)
+            .u64(self.first_missing.unwrap_or(NOTHING_MISSING))
             .done()
     }
 
@@ -45,6 +53,8 @@ impl Cursor {
             missing: fields.u64()?,
             unknown: fields.u64()?,
             void: fields.u64()?,
+            pending: fields.u64()?,
+            first_missing: Some(fields.u64()?).filter(|first| *first != NOTHING_MISSING),
         };
         fields.end().map(|()| cursor)
     }
@@ -60,19 +70,36 @@ pub(crate) fn cursor_in(rows: &impl SealedRows, log: &LogId) -> Result<Option<Cu
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) leaf: LeafHash,
-    /// Whether it had an effect when it was judged last.
-    pub(crate) effective: bool,
+    /// As what it was judged last.
+    pub(crate) standing: Standing,
+}
+
+/// Whether an event counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It breaks a rule.
+    Void = 0,
+    /// It has an effect.
+    Counts = 1,
+    /// It may have one when a payload below it comes.
+    Pending = 2,
 }
 
 impl Event {
     pub(crate) fn to_body(&self) -> Vec<u8> {
-        Writer::new().fixed(self.leaf.as_bytes()).u8(u8::from(self.effective)).done()
+        Writer::new().fixed(self.leaf.as_bytes()).u8(self.standing as u8).done()
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, RowProblem> {
         let mut fields = Reader::new(body);
-        let event = Self { leaf: LeafHash::new(fields.array()?), effective: fields.u8()? == 1 };
-        fields.end().map(|()| event)
+        let leaf = LeafHash::new(fields.array()?);
+        let standing = match fields.u8()? {
+            0 => Standing::Void,
+            1 => Standing::Counts,
+            2 => Standing::Pending,
+            _ => return Err(RowProblem::Fields),
+        };
+        fields.end().map(|()| Self { leaf, standing })
     }
 }
 

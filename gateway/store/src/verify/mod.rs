@@ -319,7 +319,9 @@ fn place(files: &Files, table: &Table, key: &[u8], mut damage: Damage) -> Damage
         "logs" | "log_states" | "checkpoints" | "cursors" => {
             (key.get(..32).and_then(|id| LogId::try_from(id).ok()), None)
         }
-        "wanted" | "newest" | "voids" | "unknowns" => (log_at(files, key, 0), position_at(key, 8)),
+        "wanted" | "newest" | "voids" | "pending" | "unknowns" => {
+            (log_at(files, key, 0), position_at(key, 8))
+        }
         "wanted_by" => (log_at(files, key, 32), position_at(key, 40)),
         "tags" => (log_at(files, key, 40), position_at(key, 48)),
         "replaced" => (log_at(files, key, 32), position_at(key, 40)),

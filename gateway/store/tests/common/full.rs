@@ -108,11 +108,12 @@ fn own_log(store: &Store, owner: &Member) {
     append(store, owner, odd);
 }
 
-/// The other member's log, the blobs of its second half missing.
+/// The other member's log: the payloads of some versions missing, and those of the versions after them here.
 fn replica(store: &Store, other: &Member, keys: &Keys) {
     let folder = tempfile::tempdir().expect("folder");
     let from = other.open(folder.path());
-    let drafts: Vec<_> = (0..90u64).map(|n| register(other, n, &says(n as u8, 1))).collect();
+    let said = |n: u8| if n < 80 { says(n, 1) } else { says(n - 20, 2) };
+    let drafts: Vec<_> = (0..90).map(|n| register(other, u64::from(n), &said(n))).collect();
     append(&from, other, drafts.clone());
     replicate(&from, store, other, keys);
     store.put_blobs(&blobs(&drafts[..30])).expect("blobs");
@@ -121,4 +122,5 @@ fn replica(store: &Store, other: &Member, keys: &Keys) {
     let mut half = blobs(&drafts[30..60]);
     half.retain(|blob| blob.kind == sundbro_store::BlobKind::Payload);
     store.put_blobs(&half).expect("blobs");
+    store.put_blobs(&blobs(&drafts[80..])).expect("blobs");
 }
