@@ -373,7 +373,7 @@ impl Proposal {
         if copy.charter.digest() != self.charter.digest() {
             return Err(DraftError::OtherProposal);
         }
-        self.charter.take_signatures(&copy.charter);
+        self.charter.take_signatures(copy.charter.into_signatures());
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod keys;
 mod logs;
 mod past;
+mod reading;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 pub(crate) use self::keys::{KeyUse, judge_key};
 use self::logs::logs_of;
 pub use self::logs::{LogOwner, SHORT_LOG_ID_LEN};
+pub use self::reading::{OfferRead, ReadOfferError};
 pub use self::refused::Named;
 use crate::charter::{
-    Charter, Environment, SubjectEpoch, SuccessionError, check_head_succession,
+    Charter, CharterHead, Environment, SubjectEpoch, SuccessionError, check_head_succession,
     check_member_succession, check_signers, verify_signatures,
 };
 use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
@@ -183,31 +185,17 @@ impl CharterHistory {
     /// # Errors
     /// Fails, with nothing changed, when it is of another federation or breaks a rule. Whoever sent it is at fault.
     pub fn offer(&mut self, charter: Charter) -> Result<Offered, OfferError> {
-        let version = charter.version();
-        let next = self.next_version();
-        if version > next {
-            return Ok(match self.forked_version() {
-                Some(forked) => Offered::Unhealed { forked },
-                None => Offered::Gap { next },
-            });
+        if let Some(settled) = self.settle_by_place(charter.head(), charter.digest())? {
+            return Ok(settled);
         }
-        let place = place_of(version);
-        if version == 1 && charter.digest() != self.versions[0].digest() {
-            let found = FederationId::new(*charter.digest().as_bytes());
-            return Err(OfferError::OtherFederation { expected: self.federation_id, found });
-        }
+        let place = place_of(charter.version());
         let before = &self.versions[..place];
-        if let (Some(last), [previous]) = (before.last(), &charter.head().previous[..])
-            && *previous != last.digest()
-        {
-            return Ok(Offered::OtherBranch { fetch: version.saturating_sub(1) });
-        }
         let logs = check(before, &self.federation_id, &charter)?;
         let Some(held) = self.versions.get_mut(place) else {
             return Ok(self.offer_next(charter, logs));
         };
         if held.digest() == charter.digest() {
-            let more = Arc::make_mut(held).take_signatures(&charter);
+            let more = Arc::make_mut(held).take_signatures(charter.into_signatures());
             return Ok(if more { Offered::MoreSignatures } else { Offered::Known });
         }
         // From here the version before is in force. Versions above, and a fork among them, follow a head that nobody
@@ -219,6 +207,37 @@ impl CharterHistory {
         Ok(self.keep_fork(ForkedVersion { heads }))
     }
 
+    /// What becomes of a charter for where it stands alone, if that settles it.
+    fn settle_by_place(
+        &self,
+        head: &CharterHead,
+        digest: CharterDigest,
+    ) -> Result<Option<Offered>, OfferError> {
+        let version = head.version;
+        let next = self.next_version();
+        if version > next {
+            return Ok(Some(match self.forked_version() {
+                Some(forked) => Offered::Unhealed { forked },
+                None => Offered::Gap { next },
+            }));
+        }
+        if version == 1 && digest != self.versions[0].digest() {
+            let found = FederationId::new(*digest.as_bytes());
+            return Err(OfferError::OtherFederation { expected: self.federation_id, found });
+        }
+        if let (Some(last), [previous]) = (self.before(version).last(), &head.previous[..])
+            && *previous != last.digest()
+        {
+            return Ok(Some(Offered::OtherBranch { fetch: version.saturating_sub(1) }));
+        }
+        Ok(None)
+    }
+
+    /// The versions below one that is at most the next.
+    fn before(&self, version: u64) -> &[Arc<Charter>] {
+        self.versions.get(..place_of(version)).unwrap_or_default()
+    }
+
     /// A valid charter of the version after the last one in force.
     fn offer_next(&mut self, charter: Charter, logs: BTreeMap<LogId, LogOwner>) -> Offered {
         let Some(fork) = &self.fork else {
@@ -228,7 +247,7 @@ impl CharterHistory {
         };
         let mut fork = ForkedVersion::clone(fork);
         if let Some(held) = fork.heads.get_mut(&charter.digest()) {
-            if !held.take_signatures(&charter) {
+            if !held.take_signatures(charter.into_signatures()) {
                 return Offered::Known;
             }
             self.fork = Some(Arc::new(fork));

@@ -139,6 +139,23 @@ impl Charter {
         Ok(charter)
     }
 
+    /// As [`from_wire`](Self::from_wire), for a head and signatures that were read, and judged, before. The root comes
+    /// first, so that no key is looked at that the head does not commit to.
+    pub(crate) fn from_signed_head(
+        head: CharterHead,
+        signatures: Vec<StewardSignature>,
+        wire: &v1::Charter,
+    ) -> Result<Self, CharterError> {
+        if members_root(&wire.members) != (head.members_count, head.members_root) {
+            return Err(CharterError::MembersRoot);
+        }
+        let members = parse_members(&wire.members)?;
+        let digest = digest_of(&wire.head);
+        let charter = Self { head, head_bytes: wire.head.clone(), digest, signatures, members };
+        charter.validate()?;
+        Ok(charter)
+    }
+
     /// As it travels.
     pub fn to_wire(&self) -> v1::Charter {
         v1::Charter {
@@ -212,23 +229,30 @@ impl Charter {
         }
     }
 
-    /// Adds the signatures of `other`, the same head signed by other stewards too. Of two signatures of one steward the
-    /// smaller stays, so that the order in which they came leaves no trace. Returns whether anything changed.
-    pub(crate) fn take_signatures(&mut self, other: &Self) -> bool {
-        debug_assert_eq!(self.digest, other.digest);
-        let before = self.signatures.clone();
-        for theirs in &other.signatures {
+    /// Adds signatures of the same head by other stewards. Of two signatures of one steward the smaller stays, so that the
+    /// order in which they came leaves no trace. Returns whether anything changed.
+    pub(crate) fn take_signatures(&mut self, others: Vec<StewardSignature>) -> bool {
+        let mut changed = false;
+        for theirs in others {
             match self.signatures.binary_search_by_key(&theirs.ordinal, |one| one.ordinal) {
                 Ok(place) => {
                     let ours = &mut self.signatures[place];
                     if theirs.signature.as_bytes() < ours.signature.as_bytes() {
-                        *ours = theirs.clone();
+                        *ours = theirs;
+                        changed = true;
                     }
                 }
-                Err(place) => self.signatures.insert(place, theirs.clone()),
+                Err(place) => {
+                    self.signatures.insert(place, theirs);
+                    changed = true;
+                }
             }
         }
-        before != self.signatures
+        changed
+    }
+
+    pub(crate) fn into_signatures(self) -> Vec<StewardSignature> {
+        self.signatures
     }
 
     fn other_active_members(&self) -> u32 {
