@@ -14,7 +14,8 @@ use sundbro_ledger::drafting::Draft;
 use sundbro_ledger::ids::{FederationId, RecordId};
 use sundbro_ledger::merkle::{MemoryTree, leaf_hash, proof_to_wire};
 use sundbro_ledger::receipt::{
-    Outcome, ReceiptError, ReceiptParts, Verdict, VerdictKind, assemble, verify, verify_bytes,
+    MAX_RECEIPT_HEADS, Outcome, ReceiptError, ReceiptParts, Verdict, VerdictKind, assemble, verify,
+    verify_bytes,
 };
 use sundbro_ledger::retrieval::{
     AcknowledgementStatus, CompletionStatus, Decision, RegistrationError, RetrievalError,
@@ -322,6 +323,17 @@ fn parts_cannot_be_swapped_dropped_or_doubled() {
     assert_eq!(verify_bytes(&vec![0; (16 << 20) + 1], None), Err(ReceiptError::TooLong));
     let founding = Some(&FederationId::FOUNDING);
     assert!(matches!(verify(&good, founding), Err(ReceiptError::OtherFederation { .. })));
+}
+
+// Two bytes of a file became fifty in memory, before the first of them was judged.
+#[test]
+fn a_file_of_empty_heads_is_refused_before_it_is_decoded() {
+    let empty_heads = [0x12, 0].repeat(8 << 20);
+    let too_many = ReceiptError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS };
+    assert_eq!(verify_bytes(&empty_heads, None), Err(too_many.clone()));
+    let heads = vec![v1::ReceiptHead::default(); MAX_RECEIPT_HEADS + 1];
+    let receipt = v1::Receipt { format: 1, heads, ..v1::Receipt::default() };
+    assert_eq!(verify(&receipt, None), Err(too_many));
 }
 
 #[test]

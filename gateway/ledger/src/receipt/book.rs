@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sundbro_proto::ledger::v1;
 
-use super::{ReceiptError, RevokedKey};
+use super::{MAX_RECEIPT_HEADS, ReceiptError, RevokedKey};
 use crate::charter::{
     CharterHead, StewardSignature, check_head_succession, check_member, check_signers, digest_of,
     signatures_from_wire, verify_signatures,
@@ -36,6 +36,9 @@ impl ReceiptBook {
     /// Checks that the heads follow one another from version 1, each signed, and that the entries stand in them.
     pub(crate) fn read(receipt: &v1::Receipt) -> Result<Self, ReceiptError> {
         let first = receipt.heads.first().ok_or(ReceiptError::NoHeads)?;
+        if receipt.heads.len() > MAX_RECEIPT_HEADS {
+            return Err(ReceiptError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS });
+        }
         let federation = FederationId::new(*digest_of(&first.head).as_bytes());
         let mut book =
             Self { federation, heads: Vec::new(), entries: BTreeMap::new(), revoked: Vec::new() };

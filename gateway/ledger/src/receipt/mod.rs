@@ -8,6 +8,7 @@
 
 mod assemble;
 mod book;
+mod counts;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -27,6 +28,9 @@ use crate::retrieval::{
 /// Longest receipt in bytes: thousands of charter heads of a usual size.
 pub const MAX_RECEIPT_LEN: usize = 16 << 20;
 
+/// Most charter heads of a receipt. At a kilobyte each, which is little for a head with a CA's certificate, they fill it.
+pub const MAX_RECEIPT_HEADS: usize = 16_384;
+
 /// The only format of receipts.
 const FORMAT: u32 = 1;
 
@@ -37,6 +41,14 @@ pub enum ReceiptError {
     /// More than 16 MiB.
     #[error("the receipt is longer than 16 MiB")]
     TooLong,
+    /// More of something than may be in it.
+    #[error("the receipt has more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Not protobuf.
     #[error("the file is not a receipt")]
     NotAReceipt,
@@ -237,7 +249,7 @@ impl Verdict {
 /// Checks a receipt file.
 ///
 /// # Errors
-/// As [`verify`], and when it is too long or no receipt.
+/// As [`verify`], and when it is too long, holds too much, or is no receipt.
 pub fn verify_bytes(
     bytes: &[u8],
     expected: Option<&FederationId>,
@@ -245,6 +257,7 @@ pub fn verify_bytes(
     if bytes.len() > MAX_RECEIPT_LEN {
         return Err(ReceiptError::TooLong);
     }
+    counts::check(bytes)?;
     let receipt = v1::Receipt::decode(bytes).map_err(|_| ReceiptError::NotAReceipt)?;
     verify(&receipt, expected)
 }
