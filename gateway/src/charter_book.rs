@@ -7,7 +7,8 @@ use rustls_pki_types::CertificateDer;
 use sundbro_ledger::charter::{Charter, CharterError};
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
 use sundbro_ledger::history::{
-    CharterHistory, Named, OfferError, Offered, ProductionRefused, refuse_production,
+    CharterHistory, Named, OfferError, OfferRead, Offered, ProductionRefused, ReadOfferError,
+    refuse_production,
 };
 use sundbro_ledger::ids::{FederationId, LogId, MemberName};
 use sundbro_ledger::log::{InvalidReason, Refusal};
@@ -66,6 +67,15 @@ pub struct CharterBook {
     /// Held while a charter is judged, stored and put in force: one after the other.
     offering: Mutex<()>,
     changed: watch::Sender<u64>,
+}
+
+impl From<ReadOfferError> for OfferCharterError {
+    fn from(error: ReadOfferError) -> Self {
+        match error {
+            ReadOfferError::Charter(error) => Self::Malformed(error),
+            ReadOfferError::Offer(error) => Self::Refused(error),
+        }
+    }
 }
 
 impl CharterBook {
@@ -130,25 +140,25 @@ impl CharterBook {
     /// # Errors
     /// [`OfferCharterError`]; nothing was changed.
     pub fn offer(&self, wire: &v1::Charter) -> Result<Offered, OfferCharterError> {
-        let charter = Charter::from_wire(wire)?;
         let _one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
         let mut history = CharterHistory::clone(&self.history.load());
+        let charter = match history.read_offer(wire)? {
+            OfferRead::Charter(charter) => *charter,
+            OfferRead::Settled(offered) => return Ok(offered),
+        };
         let (version, digest) = (charter.version(), charter.digest());
         let before = history.in_force();
         let offered = history.offer(charter)?;
         match offered {
             Offered::Accepted | Offered::MoreSignatures | Offered::Fork(_) => {}
-            // Nothing was learnt; of what does not follow ours, not even a signature was checked.
             _ => return Ok(offered),
         }
         refuse_production(history.current())?;
         // With the signatures that we had, not only those that came.
         // One that is not among them is the seventeenth head of a version, and convinces nobody who is not convinced.
-        let mut held = history.charters();
-        if let Some(taken) = held.find(|one| (one.version(), one.digest()) == (version, digest)) {
+        if let Some(taken) = history.held(&digest) {
             self.store.put_charter(&taken.to_wire())?;
         }
-        drop(held);
         // From here the charter survives a crash, so whoever acts on it may.
         let takes_back = history.in_force() < before;
         self.history.store(Arc::new(history));

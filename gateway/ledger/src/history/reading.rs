@@ -26,7 +26,6 @@ pub enum OfferRead {
 
 /// Why an offered charter was refused before, or while, its members were read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReadOfferError {
     /// It is no charter.
     #[error(transparent)]
