@@ -3,6 +3,8 @@
 //! Everything happens on files that stewards pass on as they like. A running gateway takes a finished version with
 //! `publish`, and from it every other gateway.
 
+mod propose;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,7 @@ use sundbro_proto::admin::v1::PublishCharterRequest;
 use sundbro_proto::admin::v1::admin_service_client::AdminServiceClient;
 use sundbro_proto::ledger::v1;
 
+use self::propose::Propose;
 use super::connect::{ClientArgs, block_on, call_failed};
 use super::files::{read_history, read_message, replace, write_new};
 use super::{CliError, Exit, Output};
@@ -100,40 +103,6 @@ struct Found {
 }
 
 #[derive(Debug, Args)]
-struct Propose {
-    /// The charters in force: files, or folders of them.
-    #[arg(long, required = true, value_name = "PATH")]
-    history: Vec<PathBuf>,
-    /// Add a member by its card.
-    #[arg(long, value_name = "FILE")]
-    add: Vec<PathBuf>,
-    /// Replace a member's entry by a new card of it.
-    #[arg(long, value_name = "FILE")]
-    replace: Vec<PathBuf>,
-    /// Suspend a member. Starts a subject epoch.
-    #[arg(long, value_name = "MEMBER")]
-    suspend: Vec<String>,
-    /// Let a member go for good. Starts a subject epoch.
-    #[arg(long, value_name = "MEMBER")]
-    let_go: Vec<String>,
-    /// Let a suspended member take part again.
-    #[arg(long, value_name = "MEMBER")]
-    reinstate: Vec<String>,
-    /// A CA and the members that it may certify, `file=member,member`; replaces what that CA could certify before.
-    #[arg(long, value_name = "FILE=MEMBERS")]
-    ca: Vec<String>,
-    /// Revoke or close a key, `member=key id:to`.
-    #[arg(long, value_name = "MEMBER=KEY:TO")]
-    close_key: Vec<String>,
-    /// Where the key of a new subject epoch goes. Needed when somebody is suspended or goes; alone, it renews the epoch.
-    #[arg(long, value_name = "FILE")]
-    subject_key: Option<PathBuf>,
-    /// Where the proposal goes.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-}
-
-#[derive(Debug, Args)]
 struct Sign {
     /// The proposal; the signature is added to it.
     file: PathBuf,
@@ -191,72 +160,6 @@ impl Found {
         draft.add_subject_epoch(|epoch| key_commitment(epoch, &key.key));
         let proposal = draft.propose().map_err(usage)?;
         key.write(&self.subject_key)?;
-        write_new(&self.out, &proposal.to_wire().encode_to_vec())?;
-        print_proposal(&proposal, &self.out, output);
-        Ok(())
-    }
-}
-
-impl Propose {
-    fn run(self, output: Output) -> Result<(), CliError> {
-        let history = read_history(&self.history, None)?;
-        let mut draft = Draft::next(&history).map_err(usage)?;
-        for card in &self.add {
-            draft.add_member(&read_message(card, "member card")?).map_err(usage)?;
-        }
-        for card in &self.replace {
-            draft.replace_member(&read_message(card, "member card")?).map_err(usage)?;
-        }
-        for name in &self.reinstate {
-            draft.reinstate(&member(name)?).map_err(usage)?;
-        }
-        for close in &self.close_key {
-            let wrong =
-                || usage("--close-key is member=key id:first position or version without it");
-            let (name, rest) = close.split_once('=').ok_or_else(wrong)?;
-            let (key_id, to) = rest.split_once(':').ok_or_else(wrong)?;
-            let key_id = key_id.parse().map_err(|_| wrong())?;
-            let to = to.parse().map_err(|_| wrong())?;
-            draft.close_key(&member(name)?, key_id, to).map_err(usage)?;
-        }
-        set_authorities(&mut draft, &self.ca)?;
-        let leaves = !self.suspend.is_empty() || !self.let_go.is_empty();
-        let key = match &self.subject_key {
-            Some(_) => Some(new_subject_key()?),
-            None if leaves => {
-                let what = "name with --subject-key where the new epoch's key goes: whoever leaves must not learn \
-                            new tags";
-                return Err(usage(what));
-            }
-            None => None,
-        };
-        // One epoch is enough, however many leave at once: the first departure starts it.
-        let mut epoch_started = false;
-        if let Some(key) = &key {
-            for (names, gone) in [(&self.suspend, false), (&self.let_go, true)] {
-                for name in names {
-                    let name = member(name)?;
-                    let commit = |epoch| key_commitment(epoch, &key.key);
-                    match (epoch_started, gone) {
-                        (false, false) => draft.suspend(&name, commit).map(drop),
-                        (false, true) => draft.let_go(&name, commit).map(drop),
-                        (true, _) => {
-                            let what = "let members leave one version at a time";
-                            return Err(usage(what));
-                        }
-                    }
-                    .map_err(usage)?;
-                    epoch_started = true;
-                }
-            }
-            if !epoch_started {
-                draft.add_subject_epoch(|epoch| key_commitment(epoch, &key.key));
-            }
-        }
-        let proposal = draft.propose().map_err(usage)?;
-        if let (Some(key), Some(path)) = (&key, &self.subject_key) {
-            key.write(path)?;
-        }
         write_new(&self.out, &proposal.to_wire().encode_to_vec())?;
         print_proposal(&proposal, &self.out, output);
         Ok(())
