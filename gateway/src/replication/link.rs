@@ -8,33 +8,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::{UnverifiedCheckpoint, VerifiedCheckpoint};
 use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{self as wire, Frame};
 use sundbro_store::BlobKey;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::greeting::Greeting;
+use super::question::Reply;
 use super::registry::Lane;
 use super::{SessionEnd, Shared, frames, reasons};
 
-/// Answers that wait for the task that asked. Beyond that the peer is read no further, which slows it down.
-const WAITING_REPLIES: usize = 8;
-
 /// How long the last frame of a peer that hears no more is waited for.
 const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a task that asked gets back.
-pub(super) enum Reply {
-    /// Part of an answer to Want entries.
-    Chunk(wire::Chunk),
-    /// A consistency proof, with the sizes that it is for.
-    Proof(wire::Consistency),
-    /// Part of an answer to Want blobs.
-    Payloads(wire::Payloads),
-    /// The peer cannot answer.
-    Refused(&'static str),
-}
 
 /// What the peer told about a checkpoint.
 pub(super) enum Judged {
@@ -59,7 +45,7 @@ pub(super) struct Link {
     heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
     heads_changed: watch::Sender<u64>,
     aside: Mutex<BTreeMap<LogId, Bytes>>,
-    routes: Mutex<BTreeMap<(LogId, Lane), mpsc::Sender<Reply>>>,
+    pub(super) routes: Mutex<BTreeMap<(LogId, Lane), mpsc::Sender<Reply>>>,
     /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
     pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
     /// Sizes of trees that the peer could not prove to continue ours.
@@ -177,60 +163,6 @@ impl Link {
     pub(super) fn is_author(&self, log: &LogId) -> bool {
         let history = self.shared.context.charter.history();
         history.member_of_log(log).is_some_and(|owner| owner.member == self.peer)
-    }
-
-    /// Opens the way for answers about one lane of a log.
-    pub(super) fn ask(&self, log: LogId, lane: Lane) -> Question<'_> {
-        let (answer, answers) = mpsc::channel(WAITING_REPLIES);
-        lock(&self.routes).insert((log, lane), answer);
-        Question { link: self, key: (log, lane), answers }
-    }
-
-    /// Hands an answer to whoever asked. One that nobody waits for any more is dropped.
-    pub(super) async fn answer(&self, log: LogId, lane: Lane, reply: Reply) {
-        let route = lock(&self.routes).get(&(log, lane)).cloned();
-        if let Some(route) = route {
-            // An error says that the task has just given up.
-            let _ = route.send(reply).await;
-        }
-    }
-
-    /// Whether a task waits for answers about one lane of a log.
-    pub(super) fn is_asked(&self, log: LogId, lane: Lane) -> bool {
-        lock(&self.routes).contains_key(&(log, lane))
-    }
-}
-
-/// A question to the peer that is open.
-pub(super) struct Question<'a> {
-    link: &'a Link,
-    key: (LogId, Lane),
-    answers: mpsc::Receiver<Reply>,
-}
-
-impl Question<'_> {
-    /// The next answer.
-    pub(super) async fn next(&mut self, patience: Duration) -> Result<Reply, SessionEnd> {
-        match timeout(patience, self.answers.recv()).await {
-            Ok(Some(reply)) => Ok(reply),
-            // `link` holds the sender for as long as the question is open.
-            Ok(None) => Err(SessionEnd::Stopped),
-            Err(_) => {
-                let late = "no answer came in time";
-                Err(SessionEnd::log_fault(reasons::PEER_SILENT, &self.key.0, late))
-            }
-        }
-    }
-
-    /// An answer that is here already.
-    pub(super) fn ready(&mut self) -> Option<Reply> {
-        self.answers.try_recv().ok()
-    }
-}
-
-impl Drop for Question<'_> {
-    fn drop(&mut self) {
-        lock(&self.link.routes).remove(&self.key);
     }
 }
 

@@ -12,7 +12,7 @@ use sundbro_store::{BlobKey, BlobKind, ServeError, StoreError};
 use tokio::sync::mpsc;
 
 use super::link::Link;
-use super::session::log_of;
+use super::receive::log_of;
 use super::{SessionEnd, Shared, frames, reasons};
 
 /// Most questions of one session that are open at once. An honest peer has at most two for each of the logs that it

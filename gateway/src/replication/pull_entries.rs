@@ -1,0 +1,170 @@
+//! Fetches the entries of one log from one peer: the proof that its tree continues ours, then chunks.
+//!
+//! A chunk is checked against a checkpoint of the log's owner before any entry in it is looked at: what fails there is
+//! the sender's fault, what fails after is the log's.
+
+use sundbro_ledger::checkpoint::VerifiedCheckpoint;
+use sundbro_ledger::chunk::Chunk;
+use sundbro_ledger::log::LogHead;
+use sundbro_ledger::merkle::{proof_from_wire, verify_consistency};
+use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{self as wire, Consistency, Want, WantEntries, want};
+use sundbro_store::{LogState, StoreError};
+
+use super::link::{Link, lock};
+use super::question::{Question, Reply};
+use super::receive::log_of;
+use super::registry::{Claim, Lane};
+use super::take::{Taken, end_of};
+use super::{SessionEnd, Shared, frames, reasons};
+
+/// Chunks committed in one transaction: 4,096 entries, so that catching up costs few flushes of the disk.
+const CHUNKS_IN_COMMIT: usize = 16;
+
+impl Link {
+    pub(super) async fn pull_entries(
+        &self,
+        target: VerifiedCheckpoint,
+        claim: Claim,
+    ) -> Result<(), SessionEnd> {
+        let log = claim.log();
+        let mut head = self.shared.head(log).await?;
+        if head.size() >= target.size() {
+            return Ok(());
+        }
+        let mut question = self.ask(log, Lane::Entries);
+        if head.size() > 0 && !self.is_continued(&head, &target, &mut question).await? {
+            lock(&self.unproven).insert(log, target.size());
+            return Ok(());
+        }
+        let (log_id, start, tree_size) = (frames::log_bytes(&log), head.size(), target.size());
+        let what = want::What::Entries(WantEntries { log_id, start, tree_size });
+        self.send(Kind::Want(Want { what: Some(what) })).await?;
+        let mut claim = Some(claim);
+        let mut next = start;
+        while next < tree_size {
+            let (chunks, end) = match self.next_chunks(&mut question, next).await? {
+                Some(chunks) => chunks,
+                // It showed a head of which it does not hold the entries any more: it is not asked for them again.
+                None => {
+                    lock(&self.unproven).insert(log, tree_size);
+                    break;
+                }
+            };
+            next = end;
+            // After a refusal the rest of the answer is read and dropped: it is on its way already.
+            let Some(held) = claim.take() else { continue };
+            let take = {
+                let (head, target) = (head.clone(), target.clone());
+                // The claim goes along: it lasts as long as the commit, even if this session ends meanwhile.
+                move |shared: &Shared| (shared.take_chunks(head, &target, chunks), held)
+            };
+            let (taken, held) = self.shared.blocking(take).await?;
+            match taken? {
+                Taken::All(new_head) => {
+                    head = new_head;
+                    claim = Some(held);
+                }
+                Taken::UpTo => drop(held),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the proof that the target continues what we hold.
+    async fn is_continued(
+        &self,
+        head: &LogHead,
+        target: &VerifiedCheckpoint,
+        question: &mut Question<'_>,
+    ) -> Result<bool, SessionEnd> {
+        let log = *head.log_id();
+        let (old_size, new_size) = (head.size(), target.size());
+        let ask = Consistency { log_id: frames::log_bytes(&log), old_size, new_size, proof: None };
+        self.send(Kind::Consistency(ask)).await?;
+        let bad = |why: String| SessionEnd::log_fault(reasons::BAD_PROOF, &log, why);
+        let patience = self.shared.context.settings.reply_timeout;
+        let hashes = loop {
+            match question.next(patience).await? {
+                Reply::Proof(Consistency {
+                    old_size: old,
+                    new_size: new,
+                    proof: Some(proof),
+                    ..
+                }) if (old, new) == (old_size, new_size) => {
+                    break proof.hashes;
+                }
+                Reply::Refused(reason) => {
+                    tracing::debug!(peer = %self.peer, ?log, reason, "the peer gives no proof");
+                    return Ok(false);
+                }
+                Reply::Proof(_) => return Err(bad("a proof came that was not asked for".into())),
+                // Left over from an answer that we gave up.
+                Reply::Chunk(_) | Reply::Payloads(_) => {}
+            }
+        };
+        let proof = proof_from_wire(&hashes).map_err(|error| bad(error.to_string()))?;
+        let root = target.root();
+        if verify_consistency(old_size, &head.root(), new_size, root, &proof).is_ok() {
+            return Ok(true);
+        }
+        // Either the peer gave a wrong proof, or the owner signed two histories and there is no right one. Only the
+        // owner's signatures could tell, so nobody is blamed: the log stalls, and any peer may prove otherwise.
+        let stalled =
+            LogState::Stalled { position: old_size, reason: "UNPROVEN_CHECKPOINT".into() };
+        let marked = self.shared.blocking(move |shared| {
+            shared.mark(&log, &stalled)?;
+            shared.context.hub.heads_changed();
+            Ok::<_, StoreError>(())
+        });
+        marked
+            .await?
+            .map_err(|error| SessionEnd::ours("a log's state cannot be written", error))?;
+        Ok(false)
+    }
+
+    /// The next chunks of the answer, in order, and where they end. `None`: the peer cannot go on.
+    async fn next_chunks(
+        &self,
+        question: &mut Question<'_>,
+        mut next: u64,
+    ) -> Result<Option<(Vec<Chunk>, u64)>, SessionEnd> {
+        let mut chunks = Vec::new();
+        let mut reply = question.next(self.shared.context.settings.reply_timeout).await?;
+        loop {
+            match reply {
+                Reply::Chunk(chunk) => {
+                    let chunk = read_chunk(&chunk, next)?;
+                    next = end_of(&chunk);
+                    chunks.push(chunk);
+                }
+                Reply::Refused(reason) => {
+                    tracing::debug!(peer = %self.peer, reason, "the peer gives no entries");
+                    return Ok((!chunks.is_empty()).then_some((chunks, next)));
+                }
+                Reply::Proof(_) | Reply::Payloads(_) => {}
+            }
+            if chunks.len() >= CHUNKS_IN_COMMIT {
+                break;
+            }
+            match question.ready() {
+                Some(ready) => reply = ready,
+                None if chunks.is_empty() => {
+                    reply = question.next(self.shared.context.settings.reply_timeout).await?;
+                }
+                None => break,
+            }
+        }
+        Ok(Some((chunks, next)))
+    }
+}
+
+fn read_chunk(chunk: &wire::Chunk, next: u64) -> Result<Chunk, SessionEnd> {
+    let log = log_of(&chunk.log_id)?;
+    let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHUNK, &log, why);
+    let chunk = Chunk::from_wire(chunk).map_err(|error| bad(error.to_string()))?;
+    if chunk.start != next {
+        return Err(bad(format!("a chunk starts at {}, {next} is next", chunk.start)));
+    }
+    Ok(chunk)
+}

@@ -1,0 +1,172 @@
+//! Reads what the peer sends, and hands each frame to whom it concerns: to the task that asked, to the one that answers,
+//! or to what is known about the peer's heads.
+
+use futures_util::{Stream, StreamExt as _};
+use sundbro_ledger::checkpoint::VerifiedCheckpoint;
+use sundbro_ledger::ids::LogId;
+use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{self as wire, Frame};
+use tokio::sync::mpsc;
+
+use super::link::{Judged, Link};
+use super::question::Reply;
+use super::registry::Lane;
+use super::serve::Request;
+use super::session::kind_of;
+use super::tail::Pushed;
+use super::{SessionEnd, Shared, frames, reasons};
+
+impl Link {
+    /// Reads what the peer sends.
+    pub(super) async fn read<S, E>(
+        &self,
+        inbound: &mut S,
+        requests: mpsc::Sender<Request>,
+        pushed: mpsc::Sender<Pushed>,
+    ) -> SessionEnd
+    where
+        S: Stream<Item = Result<Frame, E>> + Send + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        loop {
+            let taken = match kind_of(inbound.next().await) {
+                Ok(kind) => self.take(kind, &requests, &pushed).await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = taken {
+                return end;
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        kind: Kind,
+        requests: &mpsc::Sender<Request>,
+        pushed: &mpsc::Sender<Pushed>,
+    ) -> Result<(), SessionEnd> {
+        let ask = |request: Request| {
+            requests.try_send(request).map_err(|_| {
+                let many = "more questions are open than one session may have";
+                SessionEnd::fault(reasons::TOO_MANY_REQUESTS, many)
+            })
+        };
+        match kind {
+            Kind::Hello(_) => {
+                return Err(SessionEnd::fault(reasons::MALFORMED_FRAME, "a second Hello"));
+            }
+            Kind::Heads(heads) => self.take_heads(heads).await?,
+            Kind::Want(want) => ask(Request::want(want)?)?,
+            Kind::Consistency(question) if question.proof.is_none() => {
+                ask(Request::consistency(&question)?)?;
+            }
+            Kind::Consistency(proof) => {
+                let log = log_of(&proof.log_id)?;
+                self.answer(log, Lane::Entries, Reply::Proof(proof)).await;
+            }
+            Kind::Chunk(chunk) if chunk.checkpoint.is_empty() => {
+                let log = log_of(&chunk.log_id)?;
+                self.answer(log, Lane::Entries, Reply::Chunk(chunk)).await;
+            }
+            // A pushed tail is a favour: while we are busy it is left out, and fetched later.
+            Kind::Chunk(chunk) => {
+                let (log, note) = (log_of(&chunk.log_id)?, &chunk.checkpoint);
+                let Judged::Verified(checkpoint) = self.judge(&log, note)? else { return Ok(()) };
+                if let Err(full) = pushed.try_send(Pushed::Chunk(checkpoint, chunk)) {
+                    let Pushed::Chunk(checkpoint, _) = full.into_inner() else { return Ok(()) };
+                    self.take_checkpoint(checkpoint).await?;
+                }
+            }
+            Kind::Payloads(payloads) => {
+                let log = log_of(&payloads.log_id)?;
+                if self.is_asked(log, Lane::Blobs) {
+                    self.answer(log, Lane::Blobs, Reply::Payloads(payloads)).await;
+                } else {
+                    let _ = pushed.try_send(Pushed::Payloads(log, payloads));
+                }
+            }
+            Kind::Charter(frame) => self.take_charters(frame).await?,
+            Kind::KeyGrant(frame) => self.take_grant(frame).await?,
+            Kind::Problem(problem) => {
+                let reason = reasons::known(&problem.reason);
+                if problem.closing {
+                    return Err(SessionEnd::Told(reason));
+                }
+                if let Ok(log) = log_of(&problem.log_id) {
+                    self.answer(log, Lane::Entries, Reply::Refused(reason)).await;
+                } else if reason == reasons::OLDER_START {
+                    tracing::error!(
+                        peer = %self.peer, reason,
+                        "the peer knows a later start of this gateway and takes no entries from it: start it again; if \
+                         this is said again, two machines run with these keys, and one of them must be stopped"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_heads(&self, heads: wire::Heads) -> Result<(), SessionEnd> {
+        if heads.heads.len() > frames::MAX_HEADS {
+            return Err(SessionEnd::fault(
+                reasons::MALFORMED_FRAME,
+                "more than 256 heads in a frame",
+            ));
+        }
+        let context = &self.shared.context;
+        let mut of_itself = false;
+        let mut of_us = false;
+        for head in heads.heads {
+            let log = log_of(&head.log_id)?;
+            of_itself |= self.is_author(&log);
+            of_us |= log == context.own.log;
+            self.take_head(log, head.checkpoint).await?;
+        }
+        if !of_us {
+            // The frame with our own log comes first: its absence says that the peer holds nothing of it.
+            self.hear_own_log(None).await?;
+        }
+        if of_itself || !self.shared.knows_entries_of(&self.peer).await? {
+            context.peers.heads_heard(&self.peer);
+        }
+        Ok(())
+    }
+
+    /// Takes one checkpoint that the peer showed, in Heads or with a tail.
+    pub(super) async fn take_head(&self, log: LogId, note: bytes::Bytes) -> Result<(), SessionEnd> {
+        let checkpoint = match self.judge(&log, &note)? {
+            Judged::Verified(checkpoint) => checkpoint,
+            Judged::Aside | Judged::Outdated => return Ok(()),
+        };
+        self.take_checkpoint(checkpoint).await
+    }
+
+    /// Takes a verified checkpoint that the peer showed.
+    pub(super) async fn take_checkpoint(
+        &self,
+        checkpoint: VerifiedCheckpoint,
+    ) -> Result<(), SessionEnd> {
+        if checkpoint.log_id() == self.shared.context.own.log {
+            self.hear_own_log(Some(checkpoint.clone())).await?;
+        } else {
+            self.shared.saw(checkpoint.clone()).await?;
+        }
+        self.showed(checkpoint);
+        Ok(())
+    }
+
+    async fn hear_own_log(&self, known: Option<VerifiedCheckpoint>) -> Result<(), SessionEnd> {
+        let peer = self.peer.clone();
+        let heard = move |shared: &Shared| {
+            shared.own_log.heard(&shared.context.store, &peer, known.as_ref())
+        };
+        let heard = self.shared.blocking(heard).await?;
+        heard.map_err(|error| SessionEnd::ours("our own log cannot be read", error))
+    }
+}
+
+/// Reads a log id.
+pub(super) fn log_of(bytes: &[u8]) -> Result<LogId, SessionEnd> {
+    LogId::try_from(bytes)
+        .map_err(|_| SessionEnd::fault(reasons::MALFORMED_FRAME, "a log id is not 32 bytes"))
+}
