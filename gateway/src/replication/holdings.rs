@@ -47,6 +47,16 @@ impl Holdings {
         self.waiting_since().get(log).is_none_or(|since| *since < charter_version)
     }
 
+    /// A log was judged by a charter version, and is in this state. Said at every judgement, not only when the state
+    /// changes: a log that waits as before has been tried with this charter, and is not tried again with the same.
+    pub(super) fn judged(&self, log: &LogId, state: &LogState, charter_version: u64) {
+        let mut waiting = self.waiting_since();
+        match state {
+            LogState::Waiting { .. } => drop(waiting.insert(*log, charter_version)),
+            _ => drop(waiting.remove(log)),
+        }
+    }
+
     fn waiting_since(&self) -> std::sync::MutexGuard<'_, BTreeMap<LogId, u64>> {
         self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,11 +115,9 @@ impl Shared {
 
     /// Writes down whether a log is followed. Blocking.
     pub(super) fn mark(&self, log: &LogId, state: &LogState) -> Result<(), StoreError> {
-        let mut waiting = self.holdings.waiting_since();
         match state {
             LogState::Waiting { position, reason } => {
                 tracing::info!(?log, position, reason, "a log waits");
-                waiting.insert(*log, self.context.charter.version());
             }
             LogState::Stopped { position, reason } => {
                 tracing::error!(?log, position, reason, "a log is followed no further");
@@ -117,9 +125,8 @@ impl Shared {
             LogState::Stalled { position, reason } => {
                 tracing::warn!(?log, position, reason, "a log is stalled");
             }
-            LogState::Followed => drop(waiting.remove(log)),
+            LogState::Followed => {}
         }
-        drop(waiting);
         self.context.store.mark_log(log, state).map(drop)
     }
 }

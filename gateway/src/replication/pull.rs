@@ -88,13 +88,17 @@ impl Link {
                 Some(LogState::Waiting { .. }) => self.shared.holdings.may_retry(log, charter),
             };
             let barred = *log == context.own.log || (self.is_clone && self.is_author(log));
+            // An answer that nobody needs any more is still read to its end: two answers on one stream cannot be told
+            // apart.
+            let barred = barred || self.is_asked(*log, Lane::Entries);
             if target.size() > committed && followed && !unproven && !barred {
                 jobs.push(Job::Entries(Box::new(target.clone())));
             }
         }
         for (log, held) in view.iter() {
             let declined = lock(&self.declined).get(log).map_or(0, BTreeSet::len);
-            if held.missing_blobs > declined as u64 && declined < MISSING_LOOKED_AT {
+            let lacks = held.missing_blobs > declined as u64 && declined < MISSING_LOOKED_AT;
+            if lacks && !self.is_asked(*log, Lane::Blobs) {
                 jobs.push(Job::Blobs(*log));
             }
         }

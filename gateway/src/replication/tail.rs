@@ -129,7 +129,7 @@ impl Shared {
         if verified.refusal.is_some() || verified.head.root() != *target.root() {
             return Ok(());
         }
-        self.commit(&log, &verified.entries, target, &verified.head, None)?;
+        self.commit(&history, &verified.entries, target, &verified.head, None)?;
         self.judge_again_after(&history, &log)
     }
 

@@ -62,7 +62,7 @@ impl Shared {
             }
         }
         // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
-        self.commit(&log, &entries, target, &head, refusal.as_ref())?;
+        self.commit(&history, &entries, target, &head, refusal.as_ref())?;
         self.judge_again_after(&history, &log)?;
         match (fault, refusal) {
             (Some(fault), _) => Err(fault),
@@ -71,16 +71,17 @@ impl Shared {
         }
     }
 
-    /// Commits verified entries, and what stopped them. Blocking.
+    /// Commits verified entries, and what stopped them, by the charter that judged them. Blocking.
     pub(super) fn commit(
         &self,
-        log: &LogId,
+        judged_by: &CharterHistory,
         entries: &[VerifiedTransaction],
         target: &VerifiedCheckpoint,
         head: &LogHead,
         refusal: Option<&Refusal>,
     ) -> Result<(), SessionEnd> {
         let store = &self.context.store;
+        let log = head.log_id();
         let ours = |error| SessionEnd::ours("entries were not stored", error);
         if !entries.is_empty() {
             match store.append_replica(log, entries, target, head) {
@@ -95,10 +96,14 @@ impl Shared {
             None => LogState::Followed,
             Some(refusal) => state_after(refusal),
         };
+        self.holdings.judged(log, &state, judged_by.in_force());
         // The store keeps a stop that another session brought meanwhile.
         let before = store.log_status(log).map_err(ours)?.state;
         if before != state {
             self.mark(log, &state).map_err(ours)?;
+        } else if entries.is_empty() {
+            // Nothing changed, so nobody is woken.
+            return Ok(());
         }
         self.after_entries().map_err(ours)
     }

@@ -3,6 +3,7 @@
 mod dial;
 mod faults;
 mod follow;
+mod patience;
 mod script;
 mod support;
 mod trust;

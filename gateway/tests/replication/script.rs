@@ -29,6 +29,8 @@ pub enum Spoil {
     Link,
     NotCanonical,
     WrongKey,
+    /// It names a charter that nobody has yet: nothing is wrong, but the log waits there.
+    LaterCharter,
 }
 
 /// A log as its owner signs it, in memory.
@@ -102,6 +104,10 @@ impl Log {
                 let signer = key(&self.member, CHECKPOINT);
                 head.sign_next(draft, &signer, &federation.id()).entry_bytes().clone()
             }
+            Some(Spoil::LaterCharter) => {
+                let draft = Draft { charter_version: 99, ..draft };
+                head.sign_next(draft, &signer, &federation.id()).entry_bytes().clone()
+            }
         };
         let verified = head.verify(good, &federation.history).expect("a good entry");
         head.append(&verified).expect("follows");
@@ -117,11 +123,20 @@ impl Log {
         self.head_with(self.tree.root())
     }
 
+    /// A head of the log as it was at a size.
+    pub fn head_at(&self, size: u64) -> Head {
+        let root = self.tree.root_at(size).expect("a smaller tree");
+        self.head_of(&Checkpoint::new(&self.origin, size, root))
+    }
+
     pub fn head_with(&self, root: RootHash) -> Head {
-        let checkpoint = Checkpoint::new(&self.origin, self.size(), root);
+        self.head_of(&Checkpoint::new(&self.origin, self.size(), root))
+    }
+
+    fn head_of(&self, checkpoint: &Checkpoint) -> Head {
         Head {
             log_id: Bytes::copy_from_slice(self.id.as_bytes()),
-            checkpoint: sign_checkpoint(&checkpoint, &key(&self.member, CHECKPOINT)).into(),
+            checkpoint: sign_checkpoint(checkpoint, &key(&self.member, CHECKPOINT)).into(),
         }
     }
 
@@ -149,6 +164,20 @@ impl Log {
             new_size: new,
             proof: Some(ConsistencyProof { hashes: proof_to_wire(&proof) }),
         }
+    }
+}
+
+/// Speaks for a peer that answers meanwhile.
+#[derive(Clone)]
+pub struct Voice(mpsc::Sender<Frame>);
+
+impl Voice {
+    pub async fn send(&self, kind: Kind) {
+        self.0.send(Frame { kind: Some(kind) }).await.expect("the gateway reads");
+    }
+
+    pub async fn show(&self, head: Head) {
+        self.send(Kind::Heads(Heads { heads: vec![head] })).await;
     }
 }
 
@@ -185,6 +214,10 @@ impl Peer {
 
     pub async fn charter(&self, charter: sundbro_proto::ledger::v1::Charter) {
         self.send(Kind::Charter(wire::CharterFrame { charters: vec![charter] })).await;
+    }
+
+    pub fn voice(&self) -> Voice {
+        Voice(self.out.clone())
     }
 
     /// Gives a subject key, right or wrong.
@@ -265,6 +298,19 @@ impl Peer {
             let entries = about_barred.iter().any(|answer| !matches!(answer, Kind::Payloads(_)));
             assert!(!entries, "{kind:?}");
             for answer in answers(log, kind).unwrap_or_default() {
+                if self.out.send(Frame { kind: Some(answer) }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers everything that is asked about some logs, until the stream ends; `see` is shown each question first.
+    pub async fn serve_all(&mut self, logs: &[&Log], mut see: impl FnMut(&Kind)) {
+        while let Some(kind) = self.next().await {
+            see(&kind);
+            let answers = logs.iter().find_map(|log| answers(log, kind.clone()));
+            for answer in answers.unwrap_or_default() {
                 if self.out.send(Frame { kind: Some(answer) }).await.is_err() {
                     return;
                 }

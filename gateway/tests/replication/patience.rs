@@ -1,0 +1,60 @@
+//! What takes long, and whom it may hold up: nobody but the log and the peer that it is about.
+
+use std::cell::Cell;
+
+use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{Want, want};
+use sundbro_store::LogState;
+
+use crate::script::{Log, Peer, Spoil};
+use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB};
+
+/// Whether a frame asks for entries of a log.
+fn wants_entries(kind: &Kind, log: &Log) -> bool {
+    let Kind::Want(Want { what: Some(want::What::Entries(ask)) }) = kind else { return false };
+    ask.log_id == log.id.as_bytes()[..]
+}
+
+/// A log of `size` entries waits at 270, and waits there still with the next charter. It is tried once with each, while
+/// another log of the same peer goes on.
+async fn is_tried_once_with_each_charter(size: u64) {
+    let mut federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let waiting = Log::new(&federation, LAB, size, Some((270, Spoil::LaterCharter)));
+    let other = Log::new(&federation, HOSPITAL, 40, None);
+    let waits = LogState::Waiting { position: 270, reason: "CHARTER_VERSION_MISSING".to_owned() };
+    let state = |gp: &Gateway| gp.store.log_status(&waiting.id).expect("a status").state;
+    let asked = Cell::new(0);
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    let voice = lab.voice();
+    let story = async {
+        voice.show(waiting.head()).await;
+        gp.until(|gp| state(gp) == waits).await;
+        let next = federation.publish(|draft| draft.set_quorums(1, 2));
+        gp.follow(&next);
+        // Many rounds, in each of which the log that waits could be asked for again.
+        for size in 1..=other.size() {
+            voice.show(other.head_at(size)).await;
+            gp.until(|gp| gp.size(&other.id) == size).await;
+        }
+    };
+    let logs = [&waiting, &other];
+    tokio::select! {
+        () = story => {}
+        () = lab.serve_all(&logs, |kind| {
+            asked.set(asked.get() + usize::from(wants_entries(kind, &waiting)));
+        }) => panic!("nobody is to blame"),
+    }
+    assert_eq!(asked.get(), 2, "once with each charter");
+    assert_eq!(state(&gp), waits);
+}
+
+#[tokio::test]
+async fn a_log_that_waits_at_its_end_is_not_asked_for_all_the_time() {
+    is_tried_once_with_each_charter(280).await;
+}
+
+#[tokio::test]
+async fn a_log_that_waits_in_its_middle_does_not_end_the_session() {
+    is_tried_once_with_each_charter(2_000).await;
+}
