@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::greeting::Greeting;
-use super::question::Reply;
+use super::question::Route;
 use super::registry::Lane;
 use super::{SessionEnd, Shared, frames, reasons};
 
@@ -45,7 +45,7 @@ pub(super) struct Link {
     heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
     heads_changed: watch::Sender<u64>,
     aside: Mutex<BTreeMap<LogId, Bytes>>,
-    pub(super) routes: Mutex<BTreeMap<(LogId, Lane), mpsc::Sender<Reply>>>,
+    pub(super) routes: Mutex<BTreeMap<(LogId, Lane), Route>>,
     /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
     pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
     /// Sizes of trees that the peer could not prove to continue ours.

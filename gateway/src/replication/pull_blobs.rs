@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use sundbro_ledger::ids::LogId;
-use sundbro_proto::federation::v1 as wire;
-use sundbro_store::{BlobKey, NewBlob};
+use sundbro_store::BlobKey;
 
 use super::frames::{self, MAX_WANTED_BLOBS};
 use super::link::{Link, lock};
 use super::pull::MISSING_LOOKED_AT;
 use super::question::Reply;
-use super::registry::{Claim, Lane};
-use super::{SessionEnd, Shared, reasons};
+use super::registry::Claim;
+use super::{SessionEnd, Shared};
 
 impl Link {
     pub(super) async fn pull_blobs(&self, log: LogId, claim: Claim) -> Result<(), SessionEnd> {
@@ -20,7 +19,7 @@ impl Link {
         let missing = self.shared.blocking(missing).await?;
         let missing =
             missing.map_err(|error| SessionEnd::ours("missing blobs cannot be listed", error))?;
-        let mut wanted: BTreeSet<BlobKey> = {
+        let wanted: BTreeSet<BlobKey> = {
             let declined = lock(&self.declined);
             let declined = declined.get(&log);
             let fresh = |key: &BlobKey| declined.is_none_or(|declined| !declined.contains(key));
@@ -29,16 +28,16 @@ impl Link {
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut question = self.ask(log, Lane::Blobs);
         let keys: Vec<_> = wanted.iter().copied().collect();
+        let mut question = self.ask_blobs(log, wanted);
         self.send_frame(frames::want_blobs(&log, &keys)).await?;
+        let mut left = keys.len();
         let mut claim = claim;
-        while !wanted.is_empty() {
+        while left > 0 {
             let patience = self.shared.context.settings.reply_timeout;
-            let Reply::Payloads(payloads) = question.next(patience).await? else { continue };
-            let blobs = answered(&log, payloads, &mut wanted, |key| {
-                lock(&self.declined).entry(log).or_default().insert(key);
-            })?;
+            let Reply::Blobs { blobs, missing } = question.next(patience).await? else { continue };
+            left = left.saturating_sub(blobs.len() + missing.len());
+            lock(&self.declined).entry(log).or_default().extend(missing);
             if !blobs.is_empty() {
                 let put = move |shared: &Shared| (shared.put_blobs(&log, &blobs), claim);
                 let (put, held) = self.shared.blocking(put).await?;
@@ -48,31 +47,4 @@ impl Link {
         }
         Ok(())
     }
-}
-
-/// What a frame of the answer brought, taken off what is wanted.
-fn answered(
-    log: &LogId,
-    payloads: wire::Payloads,
-    wanted: &mut BTreeSet<BlobKey>,
-    mut decline: impl FnMut(BlobKey),
-) -> Result<Vec<NewBlob>, SessionEnd> {
-    let unwanted =
-        || SessionEnd::log_fault(reasons::BAD_BLOB, log, "a blob came that was not asked for");
-    let mut blobs = Vec::new();
-    for blob in payloads.blobs {
-        let key = blob.key.as_ref().and_then(frames::key_from_wire).ok_or_else(unwanted)?;
-        if !wanted.remove(&key) {
-            return Err(unwanted());
-        }
-        blobs.push(NewBlob { kind: key.kind, commitment: key.commitment, bytes: blob.bytes });
-    }
-    for key in payloads.missing {
-        let key = frames::key_from_wire(&key).ok_or_else(unwanted)?;
-        if !wanted.remove(&key) {
-            return Err(unwanted());
-        }
-        decline(key);
-    }
-    Ok(blobs)
 }

@@ -14,7 +14,7 @@ use sundbro_store::{LogState, StoreError};
 use super::link::{Link, lock};
 use super::question::{Question, Reply};
 use super::receive::log_of;
-use super::registry::{Claim, Lane};
+use super::registry::Claim;
 use super::take::{Taken, end_of};
 use super::{SessionEnd, Shared, frames, reasons};
 
@@ -32,7 +32,7 @@ impl Link {
         if head.size() >= target.size() {
             return Ok(());
         }
-        let mut question = self.ask(log, Lane::Entries);
+        let mut question = self.ask_entries(log);
         if head.size() > 0 && !self.is_continued(&head, &target, &mut question).await? {
             lock(&self.unproven).insert(log, target.size());
             return Ok(());
@@ -100,7 +100,7 @@ impl Link {
                 }
                 Reply::Proof(_) => return Err(bad("a proof came that was not asked for".into())),
                 // Left over from an answer that we gave up.
-                Reply::Chunk(_) | Reply::Payloads(_) => {}
+                Reply::Chunk(_) | Reply::Blobs { .. } => {}
             }
         };
         let proof = proof_from_wire(&hashes).map_err(|error| bad(error.to_string()))?;
@@ -142,7 +142,7 @@ impl Link {
                     tracing::debug!(peer = %self.peer, reason, "the peer gives no entries");
                     return Ok((!chunks.is_empty()).then_some((chunks, next)));
                 }
-                Reply::Proof(_) | Reply::Payloads(_) => {}
+                Reply::Proof(_) | Reply::Blobs { .. } => {}
             }
             if chunks.len() >= CHUNKS_IN_COMMIT {
                 break;

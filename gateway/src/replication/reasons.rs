@@ -20,7 +20,7 @@ pub const BAD_CHECKPOINT: &str = "BAD_CHECKPOINT";
 pub const BAD_CHUNK: &str = "BAD_CHUNK";
 /// A proof does not show what it was asked for.
 pub const BAD_PROOF: &str = "BAD_PROOF";
-/// A blob does not have its commitment, or was not asked for.
+/// A blob does not have its commitment.
 pub const BAD_BLOB: &str = "BAD_BLOB";
 /// A charter is not valid.
 pub const BAD_CHARTER: &str = "BAD_CHARTER";

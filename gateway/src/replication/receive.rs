@@ -77,12 +77,15 @@ impl Link {
                     self.take_checkpoint(checkpoint).await?;
                 }
             }
-            Kind::Payloads(payloads) => {
+            Kind::Payloads(mut payloads) => {
                 let log = log_of(&payloads.log_id)?;
-                if self.is_asked(log, Lane::Blobs) {
-                    self.answer(log, Lane::Blobs, Reply::Payloads(payloads)).await;
-                } else {
+                let wanted = self.take_wanted(log, &mut payloads);
+                // Pushed, even if there is nothing in it: that says that the tail has no blobs.
+                if wanted.is_none() || !payloads.blobs.is_empty() {
                     let _ = pushed.try_send(Pushed::Payloads(log, payloads));
+                }
+                if let Some(reply) = wanted {
+                    self.answer(log, Lane::Blobs, reply).await;
                 }
             }
             Kind::Charter(frame) => self.take_charters(frame).await?,

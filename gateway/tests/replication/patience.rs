@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 
+use sundbro_gateway::replication::OUTBOUND_FRAMES;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{Want, want};
+use sundbro_proto::federation::v1::{Frame, Want, want};
 use sundbro_store::LogState;
+use tokio::sync::mpsc;
 
 use crate::script::{Log, Peer, Spoil};
-use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB};
+use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, kind_name, session};
 
 /// Whether a frame asks for entries of a log.
 fn wants_entries(kind: &Kind, log: &Log) -> bool {
@@ -57,4 +59,38 @@ async fn a_log_that_waits_at_its_end_is_not_asked_for_all_the_time() {
 #[tokio::test]
 async fn a_log_that_waits_in_its_middle_does_not_end_the_session() {
     is_tried_once_with_each_charter(2_000).await;
+}
+
+/// An author answers and publishes on one stream: what it pushes while a question about its blobs is open is neither an
+/// answer nor a fault.
+#[tokio::test]
+async fn blobs_that_are_pushed_while_others_are_asked_for_are_taken_too() {
+    let federation = Federation::found();
+    let (gp, hospital) = (Gateway::new(&federation, GP), Gateway::new(&federation, HOSPITAL));
+    gp.publish(3);
+    let (to_middle, mut from_gp) = mpsc::channel::<Frame>(OUTBOUND_FRAMES);
+    let (to_hospital, from_middle) = mpsc::channel(OUTBOUND_FRAMES);
+    let (to_gp, from_hospital) = mpsc::channel(OUTBOUND_FRAMES);
+    let _gps = session(&gp, HOSPITAL, from_hospital, to_middle);
+    let hospitals = session(&hospital, GP, from_middle, to_gp);
+    // The answer comes late: after the blobs of an entry that was published meanwhile.
+    let (mut answer, mut published) = (None, false);
+    let middle = async {
+        while let Some(frame) = from_gp.recv().await {
+            let is_payloads = kind_name(&frame) == "payloads";
+            if is_payloads && !published {
+                (answer, published) = (Some(frame), true);
+                gp.publish(1);
+                continue;
+            }
+            to_hospital.send(frame).await.expect("the hospital reads");
+            if is_payloads && let Some(late) = answer.take() {
+                to_hospital.send(late).await.expect("the hospital has not dropped the GP");
+            }
+        }
+    };
+    tokio::select! {
+        () = hospital.holds(&gp.log, 4) => {}
+        () = middle => panic!("the session goes on: {:?}", hospitals.end().await),
+    }
 }
