@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::greeting::Greeting;
 use super::question::Route;
-use super::registry::Lane;
+use super::registry::{Lane, Source};
 use super::{SessionEnd, Shared, frames, reasons};
 
 /// How long the last frame of a peer that hears no more is waited for.
@@ -157,6 +157,11 @@ impl Link {
     /// The checkpoints that were set aside, to be judged again.
     pub(super) fn take_aside(&self) -> BTreeMap<LogId, Bytes> {
         std::mem::take(&mut lock(&self.aside))
+    }
+
+    /// What the peer is to a log that is fetched from it.
+    pub(super) fn source_of(&self, log: &LogId) -> Source {
+        if self.is_author(log) && !self.is_clone { Source::Author } else { Source::Relay }
     }
 
     /// Whether the peer writes a log.

@@ -74,9 +74,11 @@ pub struct ReplicationSettings {
     pub heads_interval: Duration,
     /// A peer says Hello within this, or is dropped.
     pub hello_timeout: Duration,
-    /// A peer answers within this, or is dropped. Longer than any disk and round trip, shorter than an operator's
-    /// patience.
+    /// A peer brings an answer forward within this, or is dropped; frames that answer nothing do not count. Longer than
+    /// any disk and round trip, shorter than an operator's patience.
     pub reply_timeout: Duration,
+    /// A peer that takes longer than this to go on leaves the log to another peer that has it too, if one is connected.
+    pub slow_reply: Duration,
     /// How long a charter that the peer announced is waited for.
     pub charter_timeout: Duration,
     /// How long peers are asked for our own log before it is signed.
@@ -95,6 +97,7 @@ impl Default for ReplicationSettings {
             heads_interval: Duration::from_secs(15),
             hello_timeout: Duration::from_secs(10),
             reply_timeout: Duration::from_secs(30),
+            slow_reply: Duration::from_secs(3),
             charter_timeout: Duration::from_secs(10),
             own_log_patience: Duration::from_secs(5),
             dial_patience: Duration::from_secs(5),

@@ -57,7 +57,8 @@ impl Link {
                     Job::Entries(target) => (target.log_id(), Lane::Entries),
                     Job::Blobs(log) => (*log, Lane::Blobs),
                 };
-                if let Some(claim) = self.shared.registry.claim(log, lane) {
+                let source = self.source_of(&log);
+                if let Some(claim) = self.shared.registry.claim(log, lane, source) {
                     running.push(self.run_job(job, claim));
                 }
             }

@@ -29,21 +29,24 @@ impl Link {
             return Ok(());
         }
         let keys: Vec<_> = wanted.iter().copied().collect();
-        let mut question = self.ask_blobs(log, wanted);
-        self.send_frame(frames::want_blobs(&log, &keys)).await?;
+        let mut question = self.ask_blobs(claim, wanted);
+        if !question.send(frames::want_blobs(&log, &keys)).await? {
+            return Ok(());
+        }
         let mut left = keys.len();
-        let mut claim = claim;
         while left > 0 {
-            let patience = self.shared.context.settings.reply_timeout;
-            let Reply::Blobs { blobs, missing } = question.next(patience).await? else { continue };
+            let Reply::Blobs { blobs, missing } = question.next().await? else { continue };
             left = left.saturating_sub(blobs.len() + missing.len());
             lock(&self.declined).entry(log).or_default().extend(missing);
             if !blobs.is_empty() {
+                // Also without the claim: a blob is right or wrong by itself, whoever else asks for it by now.
+                let claim = question.take_claim();
                 let put = move |shared: &Shared| (shared.put_blobs(&log, &blobs), claim);
                 let (put, held) = self.shared.blocking(put).await?;
                 put?;
-                claim = held;
+                question.keep_claim(held);
             }
+            question.is_forward();
         }
         Ok(())
     }

@@ -21,6 +21,15 @@ use super::{SessionEnd, Shared, frames, reasons};
 /// Chunks committed in one transaction: 4,096 entries, so that catching up costs few flushes of the disk.
 const CHUNKS_IN_COMMIT: usize = 16;
 
+/// Whether a newer tree continues ours.
+enum Continued {
+    Proven,
+    /// The peer could not show it.
+    Unproven,
+    /// The log is fetched from somebody else by now.
+    GivenUp,
+}
+
 impl Link {
     pub(super) async fn pull_entries(
         &self,
@@ -32,15 +41,22 @@ impl Link {
         if head.size() >= target.size() {
             return Ok(());
         }
-        let mut question = self.ask_entries(log);
-        if head.size() > 0 && !self.is_continued(&head, &target, &mut question).await? {
-            lock(&self.unproven).insert(log, target.size());
-            return Ok(());
+        let mut question = self.ask_entries(claim);
+        if head.size() > 0 {
+            match self.is_continued(&head, &target, &mut question).await? {
+                Continued::Proven => {}
+                Continued::Unproven => {
+                    lock(&self.unproven).insert(log, target.size());
+                    return Ok(());
+                }
+                Continued::GivenUp => return Ok(()),
+            }
         }
         let (log_id, start, tree_size) = (frames::log_bytes(&log), head.size(), target.size());
         let what = want::What::Entries(WantEntries { log_id, start, tree_size });
-        self.send(Kind::Want(Want { what: Some(what) })).await?;
-        let mut claim = Some(claim);
+        if !question.send(frames::frame(Kind::Want(Want { what: Some(what) }))).await? {
+            return Ok(());
+        }
         let mut next = start;
         while next < tree_size {
             let (chunks, end) = match self.next_chunks(&mut question, next).await? {
@@ -52,8 +68,9 @@ impl Link {
                 }
             };
             next = end;
-            // After a refusal the rest of the answer is read and dropped: it is on its way already.
-            let Some(held) = claim.take() else { continue };
+            // After a refusal, or when somebody else fetches the log by now, the rest of the answer is read and dropped:
+            // it is on its way already.
+            let Some(held) = question.take_claim() else { continue };
             let take = {
                 let (head, target) = (head.clone(), target.clone());
                 // The claim goes along: it lasts as long as the commit, even if this session ends meanwhile.
@@ -63,7 +80,7 @@ impl Link {
             match taken? {
                 Taken::All(new_head) => {
                     head = new_head;
-                    claim = Some(held);
+                    question.keep_claim(Some(held));
                 }
                 Taken::UpTo => drop(held),
             }
@@ -77,15 +94,16 @@ impl Link {
         head: &LogHead,
         target: &VerifiedCheckpoint,
         question: &mut Question<'_>,
-    ) -> Result<bool, SessionEnd> {
+    ) -> Result<Continued, SessionEnd> {
         let log = *head.log_id();
         let (old_size, new_size) = (head.size(), target.size());
         let ask = Consistency { log_id: frames::log_bytes(&log), old_size, new_size, proof: None };
-        self.send(Kind::Consistency(ask)).await?;
+        if !question.send(frames::frame(Kind::Consistency(ask))).await? {
+            return Ok(Continued::GivenUp);
+        }
         let bad = |why: String| SessionEnd::log_fault(reasons::BAD_PROOF, &log, why);
-        let patience = self.shared.context.settings.reply_timeout;
         let hashes = loop {
-            match question.next(patience).await? {
+            match question.next().await? {
                 Reply::Proof(Consistency {
                     old_size: old,
                     new_size: new,
@@ -96,17 +114,21 @@ impl Link {
                 }
                 Reply::Refused(reason) => {
                     tracing::debug!(peer = %self.peer, ?log, reason, "the peer gives no proof");
-                    return Ok(false);
+                    return Ok(Continued::Unproven);
                 }
                 Reply::Proof(_) => return Err(bad("a proof came that was not asked for".into())),
                 // Left over from an answer that we gave up.
                 Reply::Chunk(_) | Reply::Blobs { .. } => {}
             }
         };
+        question.is_forward();
+        if !question.is_claimed() {
+            return Ok(Continued::GivenUp);
+        }
         let proof = proof_from_wire(&hashes).map_err(|error| bad(error.to_string()))?;
         let root = target.root();
         if verify_consistency(old_size, &head.root(), new_size, root, &proof).is_ok() {
-            return Ok(true);
+            return Ok(Continued::Proven);
         }
         // Either the peer gave a wrong proof, or the owner signed two histories and there is no right one. Only the
         // owner's signatures could tell, so nobody is blamed: the log stalls, and any peer may prove otherwise.
@@ -120,7 +142,7 @@ impl Link {
         marked
             .await?
             .map_err(|error| SessionEnd::ours("a log's state cannot be written", error))?;
-        Ok(false)
+        Ok(Continued::Unproven)
     }
 
     /// The next chunks of the answer, in order, and where they end. `None`: the peer cannot go on.
@@ -130,7 +152,8 @@ impl Link {
         mut next: u64,
     ) -> Result<Option<(Vec<Chunk>, u64)>, SessionEnd> {
         let mut chunks = Vec::new();
-        let mut reply = question.next(self.shared.context.settings.reply_timeout).await?;
+        question.is_forward();
+        let mut reply = question.next().await?;
         loop {
             match reply {
                 Reply::Chunk(chunk) => {
@@ -150,7 +173,7 @@ impl Link {
             match question.ready() {
                 Some(ready) => reply = ready,
                 None if chunks.is_empty() => {
-                    reply = question.next(self.shared.context.settings.reply_timeout).await?;
+                    reply = question.next().await?;
                 }
                 None => break,
             }
@@ -165,6 +188,9 @@ fn read_chunk(chunk: &wire::Chunk, next: u64) -> Result<Chunk, SessionEnd> {
     let chunk = Chunk::from_wire(chunk).map_err(|error| bad(error.to_string()))?;
     if chunk.start != next {
         return Err(bad(format!("a chunk starts at {}, {next} is next", chunk.start)));
+    }
+    if chunk.entries.is_empty() {
+        return Err(bad("a chunk without entries".into()));
     }
     Ok(chunk)
 }

@@ -1,16 +1,15 @@
 //! Questions to the peer that are open, and the way of each answer to the task that asked.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sundbro_ledger::ids::LogId;
-use sundbro_proto::federation::v1 as wire;
+use sundbro_proto::federation::v1::{self as wire, Frame};
 use sundbro_store::{BlobKey, NewBlob};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
 use super::link::{Link, lock};
-use super::registry::Lane;
+use super::registry::{Claim, Lane};
 use super::{SessionEnd, frames, reasons};
 
 /// Answers that wait for the task that asked. Beyond that the peer is read no further, which slows it down.
@@ -37,19 +36,20 @@ pub(super) struct Route {
 
 impl Link {
     /// Opens the way for answers about the entries of a log.
-    pub(super) fn ask_entries(&self, log: LogId) -> Question<'_> {
-        self.ask(log, Lane::Entries, BTreeSet::new())
+    pub(super) fn ask_entries(&self, claim: Claim) -> Question<'_> {
+        self.ask(claim, Lane::Entries, BTreeSet::new())
     }
 
     /// Opens the way for some blobs of a log.
-    pub(super) fn ask_blobs(&self, log: LogId, wanted: BTreeSet<BlobKey>) -> Question<'_> {
-        self.ask(log, Lane::Blobs, wanted)
+    pub(super) fn ask_blobs(&self, claim: Claim, wanted: BTreeSet<BlobKey>) -> Question<'_> {
+        self.ask(claim, Lane::Blobs, wanted)
     }
 
-    fn ask(&self, log: LogId, lane: Lane, wanted: BTreeSet<BlobKey>) -> Question<'_> {
+    fn ask(&self, claim: Claim, lane: Lane, wanted: BTreeSet<BlobKey>) -> Question<'_> {
         let (answer, answers) = mpsc::channel(WAITING_REPLIES);
-        lock(&self.routes).insert((log, lane), Route { answer, wanted });
-        Question { link: self, key: (log, lane), answers }
+        let key = (claim.log(), lane);
+        lock(&self.routes).insert(key, Route { answer, wanted });
+        Question { link: self, key, answers, claim: Some(claim), forward_at: Instant::now() }
     }
 
     /// Hands an answer to whoever asked. One that nobody waits for any more is dropped.
@@ -87,23 +87,44 @@ impl Link {
     }
 }
 
-/// A question to the peer that is open.
+/// A question to the peer that is open, and the claim under which it was asked.
+///
+/// The claim is kept while the answer comes forward. When it is owed to somebody else it is given up, and the answer is
+/// still read to its end: it is on its way already.
 pub(super) struct Question<'a> {
     link: &'a Link,
     key: (LogId, Lane),
     answers: mpsc::Receiver<Reply>,
+    claim: Option<Claim>,
+    /// When the answer last came forward.
+    forward_at: Instant,
 }
 
 impl Question<'_> {
-    /// The next answer.
-    pub(super) async fn next(&mut self, patience: Duration) -> Result<Reply, SessionEnd> {
-        match timeout(patience, self.answers.recv()).await {
-            Ok(Some(reply)) => Ok(reply),
-            // `link` holds the sender for as long as the question is open.
-            Ok(None) => Err(SessionEnd::Stopped),
-            Err(_) => {
-                let late = "no answer came in time";
-                Err(SessionEnd::log_fault(reasons::PEER_SILENT, &self.key.0, late))
+    /// Sends a frame of the question. `false`: it was not sent, since the claim was given up before the peer read it.
+    pub(super) async fn send(&mut self, frame: Frame) -> Result<bool, SessionEnd> {
+        tokio::select! {
+            biased;
+            sent = self.link.send_frame(frame) => return sent.map(|()| true),
+            () = is_owed(self.claim.as_ref(), self.slow_at()) => {}
+            () = sleep_until(self.deadline()) => return Err(self.silent("the peer does not read")),
+        }
+        self.claim = None;
+        Ok(false)
+    }
+
+    /// The next frame of the answer. What brings the answer forward is followed by [`is_forward`](Self::is_forward);
+    /// whatever else comes wins the peer no time.
+    pub(super) async fn next(&mut self) -> Result<Reply, SessionEnd> {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(self.deadline()) => {
+                    return Err(self.silent("no answer came in time"));
+                }
+                () = is_owed(self.claim.as_ref(), self.slow_at()) => self.claim = None,
+                // The link holds the sender for as long as the question is open.
+                reply = self.answers.recv() => return reply.ok_or(SessionEnd::Stopped),
             }
         }
     }
@@ -111,6 +132,46 @@ impl Question<'_> {
     /// An answer that is here already.
     pub(super) fn ready(&mut self) -> Option<Reply> {
         self.answers.try_recv().ok()
+    }
+
+    /// The answer came forward, and we are ready for more: the peer's time begins again.
+    pub(super) fn is_forward(&mut self) {
+        self.forward_at = Instant::now();
+    }
+
+    /// The claim, to be moved along with what it covers. `None`: it was given up.
+    pub(super) fn take_claim(&mut self) -> Option<Claim> {
+        self.claim.take()
+    }
+
+    /// Gives back a claim that was taken.
+    pub(super) fn keep_claim(&mut self, claim: Option<Claim>) {
+        self.claim = claim;
+    }
+
+    /// Whether the claim is still ours.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    fn slow_at(&self) -> Instant {
+        self.forward_at + self.link.shared.context.settings.slow_reply
+    }
+
+    fn deadline(&self) -> Instant {
+        self.forward_at + self.link.shared.context.settings.reply_timeout
+    }
+
+    fn silent(&self, what: &str) -> SessionEnd {
+        SessionEnd::log_fault(reasons::PEER_SILENT, &self.key.0, what)
+    }
+}
+
+/// Waits until a claim should be given up; for ever if there is none.
+async fn is_owed(claim: Option<&Claim>, slow_at: Instant) {
+    match claim {
+        Some(claim) => claim.is_owed(slow_at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,11 +10,10 @@ use sundbro_ledger::ids::LogId;
 use sundbro_proto::federation::v1 as wire;
 use sundbro_store::{BlobKey, BlobKind, LogState, NewBlob};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
-
-use super::registry::{Claim, Lane};
+use super::registry::{Claim, Lane, Source};
 use super::take::end_of;
 use super::{SessionEnd, Shared, frames, reasons};
 
@@ -36,12 +35,15 @@ pub(super) enum Pushed {
 impl Link {
     /// Takes what is pushed until the session ends.
     pub(super) async fn take_pushed(&self, mut pushed: mpsc::Receiver<Pushed>) -> SessionEnd {
-        // While the blobs of a tail are on their way nobody asks for them.
-        let mut blobs_come: Option<Claim> = None;
+        // While the blobs of a tail are on their way nobody asks for them. What else comes does not make that longer.
+        let mut blobs_come: Option<(Claim, Instant)> = None;
         loop {
-            let frame = match blobs_come {
+            if blobs_come.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
+                blobs_come = None;
+            }
+            let frame = match &blobs_come {
                 None => pushed.recv().await,
-                Some(_) => match timeout(BLOBS_PATIENCE, pushed.recv()).await {
+                Some((_, until)) => match timeout_at(*until, pushed.recv()).await {
                     Ok(frame) => frame,
                     Err(_) => {
                         blobs_come = None;
@@ -53,8 +55,11 @@ impl Link {
                 None => return SessionEnd::Closed,
                 Some(Pushed::Chunk(checkpoint, chunk)) => {
                     let log = checkpoint.log_id();
-                    if blobs_come.as_ref().is_none_or(|claim| claim.log() != log) {
-                        blobs_come = self.shared.registry.claim(log, Lane::Blobs);
+                    if blobs_come.as_ref().is_none_or(|(claim, _)| claim.log() != log) {
+                        blobs_come = self.claim_tail(log, Lane::Blobs).map(|claim| {
+                            let until = Instant::now() + BLOBS_PATIENCE;
+                            (claim, until)
+                        });
                     }
                     self.take_tail(checkpoint, chunk).await
                 }
@@ -78,16 +83,20 @@ impl Link {
         chunk: wire::Chunk,
     ) -> Result<(), SessionEnd> {
         let log = checkpoint.log_id();
-        if self.is_author(&log)
-            && !self.is_clone
-            && let Some(claim) = self.shared.registry.claim(log, Lane::Entries)
-        {
+        if let Some(claim) = self.claim_tail(log, Lane::Entries) {
             let target = checkpoint.clone();
             let take = move |shared: &Shared| shared.take_tail(&target, &chunk, claim);
             self.shared.blocking(take).await??;
         }
         // Taken or not, it is the newest that the peer has: if we are behind it, it is fetched.
         self.take_checkpoint(checkpoint).await
+    }
+
+    /// Claims what a tail brings, if the peer may push that log and nobody fetches it.
+    fn claim_tail(&self, log: LogId, lane: Lane) -> Option<Claim> {
+        let source = self.source_of(&log);
+        let is_authors = source == Source::Author;
+        is_authors.then(|| self.shared.registry.claim_if_free(log, lane, source)).flatten()
     }
 
     /// Takes pushed blobs; says whether nothing of the log is missing now.

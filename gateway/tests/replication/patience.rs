@@ -1,10 +1,11 @@
 //! What takes long, and whom it may hold up: nobody but the log and the peer that it is about.
 
 use std::cell::Cell;
+use std::time::Duration;
 
-use sundbro_gateway::replication::OUTBOUND_FRAMES;
+use sundbro_gateway::replication::{OUTBOUND_FRAMES, ReplicationSettings, SessionEnd};
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{Frame, Want, want};
+use sundbro_proto::federation::v1::{Frame, Payloads, Want, want};
 use sundbro_store::LogState;
 use tokio::sync::mpsc;
 
@@ -92,5 +93,84 @@ async fn blobs_that_are_pushed_while_others_are_asked_for_are_taken_too() {
     tokio::select! {
         () = hospital.holds(&gp.log, 4) => {}
         () = middle => panic!("the session goes on: {:?}", hospitals.end().await),
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A peer that shows another's log, is asked for it, and keeps it.
+async fn keeps_a_log(federation: &Federation, gp: &Gateway, log: &Log) -> Peer {
+    let mut hospital = Peer::greeting(federation, gp, HOSPITAL).await;
+    hospital.show(log.head()).await;
+    hospital.first(|kind| wants_entries(&kind, log).then_some(())).await;
+    hospital
+}
+
+/// Sends frames that answer nothing until the stream ends.
+async fn distracts(hospital: &mut Peer, log: &Log) {
+    let voice = hospital.voice();
+    let log_id = bytes::Bytes::copy_from_slice(log.id.as_bytes());
+    let nothing = Payloads { log_id, blobs: Vec::new(), missing: Vec::new() };
+    let distract = async {
+        let proof = log.proof(1, log.size());
+        while voice.try_send(Kind::Consistency(proof.clone())).await
+            && voice.try_send(Kind::Payloads(nothing.clone())).await
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(distract, async { while hospital.next().await.is_some() {} });
+}
+
+#[tokio::test]
+async fn frames_that_answer_nothing_win_a_peer_no_time() {
+    let federation = Federation::found();
+    let quick =
+        |settings| ReplicationSettings { reply_timeout: Duration::from_millis(200), ..settings };
+    let gp = Gateway::with(&federation, GP, quick);
+    let log = Log::new(&federation, LAB, 600, None);
+    let mut hospital = keeps_a_log(&federation, &gp, &log).await;
+    distracts(&mut hospital, &log).await;
+    let end = hospital.running.end().await;
+    assert!(matches!(end, SessionEnd::PeerFault { reason: "PEER_SILENT", .. }), "{end:?}");
+}
+
+#[tokio::test]
+async fn the_author_of_a_log_waits_for_nobody_who_shows_it() {
+    let federation = Federation::found();
+    let patient =
+        |settings| ReplicationSettings { reply_timeout: HOUR, slow_reply: HOUR, ..settings };
+    let gp = Gateway::with(&federation, GP, patient);
+    let log = Log::new(&federation, LAB, 600, None);
+    let mut hospital = keeps_a_log(&federation, &gp, &log).await;
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == log.size()) => {}
+        () = lab.serve(&log, |chunk| chunk) => panic!("the laboratory does nothing wrong"),
+        () = distracts(&mut hospital, &log) => panic!("its time is not over"),
+    }
+}
+
+#[tokio::test]
+async fn a_slow_peer_leaves_the_log_to_another_that_has_it() {
+    let federation = Federation::found();
+    let patient = |settings| ReplicationSettings {
+        reply_timeout: HOUR,
+        slow_reply: Duration::from_millis(50),
+        ..settings
+    };
+    let gp = Gateway::with(&federation, GP, patient);
+    let log = Log::new(&federation, LAB, 600, None);
+    // The laboratory's own gateway is the slow one.
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head()).await;
+    lab.first(|kind| wants_entries(&kind, &log).then_some(())).await;
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    hospital.show(log.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == log.size()) => {}
+        () = hospital.serve(&log, |chunk| chunk) => panic!("the hospital does nothing wrong"),
+        () = distracts(&mut lab, &log) => panic!("its time is not over"),
     }
 }

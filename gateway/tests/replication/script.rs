@@ -156,7 +156,7 @@ impl Log {
         chunk.to_wire().expect("fits")
     }
 
-    fn proof(&self, old: u64, new: u64) -> Consistency {
+    pub fn proof(&self, old: u64, new: u64) -> Consistency {
         let proof = prove_consistency(&self.tree, old, new).expect("a proof");
         Consistency {
             log_id: Bytes::copy_from_slice(self.id.as_bytes()),
@@ -174,6 +174,11 @@ pub struct Voice(mpsc::Sender<Frame>);
 impl Voice {
     pub async fn send(&self, kind: Kind) {
         self.0.send(Frame { kind: Some(kind) }).await.expect("the gateway reads");
+    }
+
+    /// Says whether the gateway still reads.
+    pub async fn try_send(&self, kind: Kind) -> bool {
+        self.0.send(Frame { kind: Some(kind) }).await.is_ok()
     }
 
     pub async fn show(&self, head: Head) {
