@@ -42,15 +42,16 @@ impl Link {
         };
         let context = &self.shared.context;
         let epoch = grant.epoch;
-        self.peer_epochs().insert(epoch);
-        if context.subjects.get(epoch).is_some() {
-            return Ok(());
-        }
         let history = context.charter.history();
         let listed = history.subject_epochs().iter().find(|listed| listed.epoch == epoch);
         let Some(commitment) = listed.map(|listed| listed.key_commitment) else {
             return Ok(());
         };
+        // Only now: of epochs that no charter lists there is no end.
+        self.peer_epochs().insert(epoch);
+        if context.subjects.get(epoch).is_some() {
+            return Ok(());
+        }
         // The ordinal may be younger than our start: a newcomer starts before the charter lists it.
         let sealing = &context.own.sealing;
         let own = history.current().member(&context.own.member);

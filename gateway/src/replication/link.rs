@@ -14,6 +14,7 @@ use sundbro_store::BlobKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::aside::Aside;
 use super::greeting::Greeting;
 use super::question::Route;
 use super::registry::{Lane, Source};
@@ -44,7 +45,7 @@ pub(super) struct Link {
     peer_epochs: Mutex<BTreeSet<u32>>,
     heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
     heads_changed: watch::Sender<u64>,
-    aside: Mutex<BTreeMap<LogId, Bytes>>,
+    aside: Mutex<Aside>,
     pub(super) routes: Mutex<BTreeMap<(LogId, Lane), Route>>,
     /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
     pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
@@ -139,7 +140,7 @@ impl Link {
             let (ours, theirs) = (history.in_force(), self.peer_charter());
             return match theirs.cmp(&ours) {
                 std::cmp::Ordering::Greater => {
-                    lock(&self.aside).insert(*log, note.clone());
+                    lock(&self.aside).keep(&history.federation_id(), &unverified, note);
                     Ok(Judged::Aside)
                 }
                 std::cmp::Ordering::Less => Ok(Judged::Outdated),
@@ -155,8 +156,8 @@ impl Link {
     }
 
     /// The checkpoints that were set aside, to be judged again.
-    pub(super) fn take_aside(&self) -> BTreeMap<LogId, Bytes> {
-        std::mem::take(&mut lock(&self.aside))
+    pub(super) fn take_aside(&self) -> impl Iterator<Item = (LogId, Bytes)> + use<> {
+        lock(&self.aside).take()
     }
 
     /// What the peer is to a log that is fetched from it.

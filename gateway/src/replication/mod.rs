@@ -6,6 +6,7 @@
 //! and the log goes on from another peer; only what a valid checkpoint commits to can stop a log, and only that one.
 
 mod announce;
+mod aside;
 mod dialer;
 mod end;
 mod frames;
