@@ -59,7 +59,8 @@ pub struct PeerView {
     pub since: Instant,
     /// Why it is not reachable: a constant such as `REFUSED` or `BAD_CHUNK`. `None` while it is, or before the first try.
     pub cause: Option<&'static str>,
-    /// When it last told us its heads with its own log among them. `None`: never since our start.
+    /// When it last told us its heads and that of its own log was found good, or it has none. `None`: never since our
+    /// start.
     pub heads_at: Option<Instant>,
     /// What it calls its software. Empty before its first Hello.
     pub software: String,
@@ -154,7 +155,7 @@ impl PeerTable {
         OpenSession { table: Arc::clone(self), member: member.clone(), cause: "CLOSED", is_clone }
     }
 
-    /// The peer told us its heads, its own log among them.
+    /// The peer told us its heads, its own log among them, and we found that one good.
     pub fn heads_heard(&self, member: &MemberName) {
         self.change(member, |row| row.view.heads_at = Some(Instant::now()));
     }

@@ -1,7 +1,7 @@
 //! What the tasks of one session share: the way out to the peer, what the peer told, and who waits for which answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) greeting: Greeting,
     /// An older start or a clone of the peer's gateway: nothing of its own log is taken from it.
     pub(super) is_clone: bool,
+    /// The peer showed a head that may be of its own log, and that was not found good.
+    pub(super) shows_more: AtomicBool,
     out: mpsc::Sender<Frame>,
     peer_charter: AtomicU64,
     peer_epochs: Mutex<BTreeSet<u32>>,
@@ -67,6 +69,7 @@ impl Link {
             peer,
             greeting,
             is_clone: false,
+            shows_more: AtomicBool::new(false),
             out,
             heads: Mutex::default(),
             heads_changed: watch::Sender::new(0),
@@ -163,6 +166,12 @@ impl Link {
     /// What the peer is to a log that is fetched from it.
     pub(super) fn source_of(&self, log: &LogId) -> Source {
         if self.is_author(log) && !self.is_clone { Source::Author } else { Source::Relay }
+    }
+
+    /// Whether a log is the peer's, as far as our charter tells: it may not list the peer's newest log yet.
+    pub(super) fn may_write(&self, log: &LogId) -> bool {
+        let history = self.shared.context.charter.history();
+        history.member_of_log(log).is_none_or(|owner| owner.member == self.peer)
     }
 
     /// Whether the peer writes a log.

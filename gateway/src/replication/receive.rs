@@ -1,6 +1,8 @@
 //! Reads what the peer sends, and hands each frame to whom it concerns: to the task that asked, to the one that answers,
 //! or to what is known about the peer's heads.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{Stream, StreamExt as _};
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::LogId;
@@ -10,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::link::{Judged, Link};
 use super::question::Reply;
-use super::registry::Lane;
+use super::registry::{Lane, Source};
 use super::serve::Request;
 use super::session::kind_of;
 use super::tail::Pushed;
@@ -117,31 +119,43 @@ impl Link {
             ));
         }
         let context = &self.shared.context;
-        let mut of_itself = false;
+        let mut heard_of_itself = false;
         let mut of_us = false;
         for head in heads.heads {
             let log = log_of(&head.log_id)?;
-            of_itself |= self.is_author(&log);
             of_us |= log == context.own.log;
-            self.take_head(log, head.checkpoint).await?;
+            let verified = self.take_head(log, head.checkpoint).await?;
+            heard_of_itself |= verified && self.source_of(&log) == Source::Author;
+            if !verified && self.may_write(&log) {
+                self.shows_more.store(true, Ordering::Relaxed);
+            }
         }
         if !of_us {
             // The frame with our own log comes first: its absence says that the peer holds nothing of it.
             self.hear_own_log(None).await?;
         }
-        if of_itself || !self.shared.knows_entries_of(&self.peer).await? {
+        // Coverage rests on this, so only what was found good counts, and nothing that a clone says of its log. That a
+        // peer shows nothing of its log says that there is nothing, unless it showed something that was not found good.
+        let has_nothing = !self.is_clone
+            && !self.shows_more.load(Ordering::Relaxed)
+            && !self.shared.knows_entries_of(&self.peer).await?;
+        if heard_of_itself || has_nothing {
             context.peers.heads_heard(&self.peer);
         }
         Ok(())
     }
 
-    /// Takes one checkpoint that the peer showed, in Heads or with a tail.
-    pub(super) async fn take_head(&self, log: LogId, note: bytes::Bytes) -> Result<(), SessionEnd> {
+    /// Takes one checkpoint that the peer showed, in Heads or with a tail. Says whether it was found good.
+    pub(super) async fn take_head(
+        &self,
+        log: LogId,
+        note: bytes::Bytes,
+    ) -> Result<bool, SessionEnd> {
         let checkpoint = match self.judge(&log, &note)? {
             Judged::Verified(checkpoint) => checkpoint,
-            Judged::Aside | Judged::Outdated => return Ok(()),
+            Judged::Aside | Judged::Outdated => return Ok(false),
         };
-        self.take_checkpoint(checkpoint).await
+        self.take_checkpoint(checkpoint).await.map(|()| true)
     }
 
     /// Takes a verified checkpoint that the peer showed.

@@ -175,7 +175,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a checkpoint of a member's log has ever been seen here.
+    /// Whether a checkpoint of a member's log was seen here, or entries are held.
     pub(super) async fn knows_entries_of(
         self: &Arc<Self>,
         member: &MemberName,
@@ -184,7 +184,10 @@ impl Shared {
         let history = self.context.charter.history();
         let is_members =
             |log: &LogId| history.member_of_log(log).is_some_and(|owner| owner.member == *member);
-        Ok(view.iter().any(|(log, held)| is_members(log) && held.status.newest_seen_size > 0))
+        // Entries stay when every checkpoint over them is forgotten, since its key was ended.
+        let has_some =
+            |held: &Holding| held.status.newest_seen_size.max(held.status.committed_size) > 0;
+        Ok(view.iter().any(|(log, held)| is_members(log) && has_some(held)))
     }
 }
 

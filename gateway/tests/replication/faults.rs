@@ -162,6 +162,36 @@ async fn a_second_gateway_of_one_member_is_told_and_nothing_of_its_log_is_taken(
         () = second.serve_but(&relayed, &own) => panic!("the session goes on"),
     }
     assert_eq!(gp.size(&own.id), 0);
+    let view = gp.peers.view(&crate::support::name(LAB)).expect("known");
+    assert!(
+        view.heads_at.is_none(),
+        "nothing was heard of the log from the gateway that writes it"
+    );
+}
+
+/// Coverage says of a member's log how long ago its own gateway was heard. A head that nobody can judge yet, or that is
+/// nobody's any more, is not heard.
+#[tokio::test]
+async fn a_head_that_was_not_found_good_does_not_count_as_heard() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let (own, relayed) =
+        (Log::new(&federation, LAB, 5, None), Log::new(&federation, HOSPITAL, 3, None));
+    let mut lab = Peer::silent(&gp, LAB);
+    // By a charter that the laboratory says it has, some other key may sign its log.
+    let ahead = Hello { charter_version: 2, ..hello(&federation, LAB) };
+    lab.send(Kind::Hello(ahead)).await;
+    lab.show(own.head_by(TRANSACTION)).await;
+    lab.show(relayed.head()).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&relayed.id) == 3) => {}
+        () = lab.serve_but(&relayed, &own) => panic!("the session goes on"),
+    }
+    let heard =
+        |gp: &Gateway| gp.peers.view(&crate::support::name(LAB)).and_then(|view| view.heads_at);
+    assert!(heard(&gp).is_none());
+    lab.show(own.head()).await;
+    gp.until(|gp| heard(gp).is_some()).await;
 }
 
 #[tokio::test]
