@@ -388,7 +388,12 @@ fn service_keys_live_and_recorded() {
     // Suspension judges no entry.
     let log = federation.log(HOSPITAL);
     assert!(matches!(history.transaction_key(&log, 3, TRANSACTION, 0), KeyVerdict::Key(_)));
-    let sealing = history.sealing_key(&who).expect("a key");
+    // No subject key is given to who does not take part.
+    assert!(history.sealing_key(&who).is_none());
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    draft.reinstate(&who).expect("a member");
+    federation.publish(draft);
+    let sealing = federation.history.sealing_key(&who).expect("a key");
     assert_eq!(sealing.key_id, SEALING);
 }
 

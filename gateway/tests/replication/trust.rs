@@ -276,6 +276,27 @@ async fn subject_keys_are_given_to_who_lacks_them() {
     assert!(hospital.folder().join("subject-epoch-2.key").exists());
 }
 
+/// The key of the epoch that a suspension starts may be here before the charter that says so.
+#[tokio::test]
+async fn a_suspended_peer_is_not_given_the_key_of_the_new_epoch() {
+    // Whether keys are given before the session ends is a matter of chance: it is tried more than once.
+    for _ in 0..8 {
+        let mut federation = Federation::found();
+        let gp = Gateway::new(&federation, GP);
+        gp.subjects.insert(2, subject_key(2)).expect("written");
+        let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+        lab.first(|kind| matches!(kind, Kind::Heads(_)).then_some(())).await;
+        let commit = |epoch| key_commitment(epoch, &subject_key(epoch));
+        let second = federation.publish(|draft| {
+            draft.suspend(&name(LAB), commit).expect("a member");
+        });
+        gp.follow(&second);
+        while let Some(kind) = lab.next().await {
+            assert!(!matches!(kind, Kind::KeyGrant(_)), "{kind:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_subject_key_is_refused_and_its_giver_dropped() {
     let federation = Federation::found();

@@ -185,9 +185,10 @@ impl CharterHistory {
         }
     }
 
-    /// The SEALING key that a subject key for this member is sealed to: the newest one that is valid now.
+    /// The SEALING key that a subject key for this member is sealed to: the newest one that is valid now. `None` for who
+    /// does not take part: a suspension starts a new epoch so that its key stays from that member.
     pub fn sealing_key(&self, member: &MemberName) -> Option<&MemberKey> {
-        let keys = &self.current().member(member)?.keys;
+        let keys = &self.current().member(member).filter(|entry| entry.is_active())?.keys;
         let valid =
             |key: &&MemberKey| key.purpose == KeyPurpose::Sealing && key.covers(self.in_force());
         keys.iter().rfind(valid)
