@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use sundbro_ledger::charter::Charter;
 use sundbro_ledger::ids::LogId;
 use sundbro_ledger::payload::Payload;
 use sundbro_ledger::tiles::BUNDLE_ENTRIES;
@@ -56,12 +57,21 @@ impl Link {
         }
     }
 
-    /// Gives the peer the charters that it lacks, heads that stand twice among them.
+    /// Gives the peer the charters that it lacks, heads that stand twice among them. Those are above the version in force
+    /// here, so no version that the peer says it follows tells whether it has them: they are given once in a session.
     pub(super) async fn send_charters(&self) -> Result<(), SessionEnd> {
         let history = self.shared.context.charter.history();
         let theirs = self.peer_charter();
-        let lacking = history.charters().filter(|charter| charter.version() > theirs);
-        let lacking: Vec<_> = lacking.map(|charter| charter.to_wire()).collect();
+        let lacking: Vec<_> = {
+            let mut given = lock(&self.forks_given);
+            let not_given = |charter: &&Charter| {
+                let version = charter.version();
+                // With more signatures it is news again.
+                let content = (charter.digest(), charter.signatures().len());
+                version > theirs && (version <= history.in_force() || given.insert(content))
+            };
+            history.charters().filter(not_given).map(Charter::to_wire).collect()
+        };
         for frame in frames::charters(lacking) {
             self.send_frame(frame).await?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::{UnverifiedCheckpoint, VerifiedCheckpoint};
-use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_ledger::ids::{CharterDigest, LogId, MemberName};
 use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::BlobKey;
@@ -45,6 +45,8 @@ pub(super) struct Link {
     out: mpsc::Sender<Frame>,
     peer_charter: AtomicU64,
     peer_epochs: Mutex<BTreeSet<u32>>,
+    /// Charters above the version in force that the peer was given: their digests, and how many signatures they had.
+    pub(super) forks_given: Mutex<BTreeSet<(CharterDigest, usize)>>,
     heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
     heads_changed: watch::Sender<u64>,
     aside: Mutex<Aside>,
@@ -71,6 +73,7 @@ impl Link {
             is_clone: false,
             shows_more: AtomicBool::new(false),
             out,
+            forks_given: Mutex::default(),
             heads: Mutex::default(),
             heads_changed: watch::Sender::new(0),
             aside: Mutex::default(),

@@ -242,6 +242,31 @@ async fn a_charter_that_stands_twice_takes_back_what_named_it() {
 }
 
 #[tokio::test]
+async fn a_charter_that_stands_twice_is_given_once() {
+    let federation = Federation::found();
+    let (mut one, mut other) = (federation.clone(), federation.clone());
+    let a = one.publish(|draft| draft.set_quorums(1, 2));
+    let b = other.publish(|draft| draft.set_quorums(2, 1));
+    let often =
+        |settings| ReplicationSettings { heads_interval: Duration::from_millis(10), ..settings };
+    let gp = Gateway::with(&federation, GP, often);
+    gp.follow(&a);
+    let offered = gp.charter.offer(&b.to_wire()).expect("valid");
+    assert!(matches!(offered, Offered::Fork(_)), "{offered:?}");
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    let (mut heads, mut charters) = (0, Vec::new());
+    while heads < 5 {
+        match lab.next().await.expect("the session goes on") {
+            Kind::Heads(_) => heads += 1,
+            Kind::Charter(frame) => charters.extend(frame.charters),
+            _ => {}
+        }
+    }
+    assert_eq!(charters.len(), 2, "each of the two, and not with every heads frame");
+    assert_ne!(charters[0], charters[1]);
+}
+
+#[tokio::test]
 async fn a_reinstated_peer_brings_the_charter_that_lets_it_in() {
     let mut federation = Federation::found();
     federation.publish(|draft| {
