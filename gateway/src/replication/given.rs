@@ -74,7 +74,9 @@ impl Link {
             }
             // Sealed to a key that we have since replaced: another grant will come.
             Err(error) => {
-                tracing::warn!(peer = %self.peer, epoch, "{error}");
+                if self.says_first("a grant that cannot be opened") {
+                    tracing::warn!(peer = %self.peer, epoch, "{error}");
+                }
                 return Ok(());
             }
         };

@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) greeting: Greeting,
     /// An older start or a clone of the peer's gateway: nothing of its own log is taken from it.
     pub(super) is_clone: bool,
+    /// What was logged once on the peer's word, and is not logged again: a peer writes no log of ours at will.
+    said: Mutex<BTreeSet<&'static str>>,
     /// The peer showed a head that may be of its own log, and that was not found good.
     pub(super) shows_more: AtomicBool,
     out: mpsc::Sender<Frame>,
@@ -71,6 +73,7 @@ impl Link {
             peer,
             greeting,
             is_clone: false,
+            said: Mutex::default(),
             shows_more: AtomicBool::new(false),
             out,
             forks_given: Mutex::default(),
@@ -96,6 +99,11 @@ impl Link {
             return Err(SessionEnd::Closed);
         }
         Ok(())
+    }
+
+    /// Whether something is to be logged for the first time in this session.
+    pub(super) fn says_first(&self, what: &'static str) -> bool {
+        lock(&self.said).insert(what)
     }
 
     /// Newest charter version that the peer is known to follow.

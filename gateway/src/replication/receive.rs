@@ -99,7 +99,7 @@ impl Link {
                 }
                 if let Ok(log) = log_of(&problem.log_id) {
                     self.answer(log, Lane::Entries, Reply::Refused(reason)).await;
-                } else if reason == reasons::OLDER_START {
+                } else if reason == reasons::OLDER_START && self.says_first(reason) {
                     tracing::error!(
                         peer = %self.peer, reason,
                         "the peer knows a later start of this gateway and takes no entries from it: start it again; if \

@@ -4,6 +4,7 @@ mod dial;
 mod faults;
 mod follow;
 mod patience;
+mod quiet;
 mod script;
 mod support;
 mod trust;
