@@ -260,7 +260,7 @@ async fn run(
         channels: channels.clone(),
         owner: owner.clone(),
         acknowledgements: acknowledgements.clone(),
-        peers: peers.watch(),
+        peers: peers.clone(),
     };
     tasks.spawn(acknowledge::run(acknowledge, stop.clone()));
     let requester = Requester::new(RequesterContext {

@@ -1,12 +1,16 @@
 //! Sends acknowledgements to owners until each is answered, over restarts and outages.
 //!
 //! The queue is a table of the audit log's file: an acknowledgement is in it from the moment at which the local client
-//! may hear OK, and leaves it when its owner has answered. An owner that cannot be reached holds up nobody else's.
+//! may hear OK, and leaves it when its owner has answered. Each owner is
+//! called by itself, so one that cannot be reached or does not answer holds up nobody else's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use prost::Message as _;
 use sundbro_ledger::ids::MemberName;
 use sundbro_proto::federation::v1::AcknowledgeRetrievalRequest;
@@ -14,21 +18,26 @@ use sundbro_proto::federation::v1::retrieval_service_client::RetrievalServiceCli
 use sundbro_proto::ledger::v1::SignedMessage;
 use sundbro_store::audit::PendingAcknowledgement;
 use sundbro_store::{Store, StoreError};
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::channels::PeerChannels;
 use super::owner::Owner;
 use super::{FRAME_TIMEOUT, blocking};
+use crate::hub::PeerTable;
 use crate::status::{self, chain};
 
-/// Most acknowledgements read at once: 4 MiB of messages.
-const MAX_PENDING_READ: usize = 10_000;
+/// Acknowledgements read at once: 100 KiB of messages.
+const PAGE_ROWS: usize = 256;
+/// Most acknowledgements of one owner that are held to be sent.
+const MAX_PART: usize = 256;
+/// Most owners that are called at once: so many may hang before another one waits.
+const MAX_OWNERS_AT_ONCE: usize = 32;
 /// First pause after an owner did not answer.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause: owners that come back also wake the queue.
+/// Longest pause: an owner that comes back is tried at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Says that something was queued. Cheap to clone.
@@ -59,8 +68,8 @@ pub struct AcknowledgeContext {
     pub owner: Arc<Owner>,
     /// Wakes the sender.
     pub acknowledgements: Acknowledgements,
-    /// Hears of peers that come and go (`PeerTable::watch`), which wakes the sender too.
-    pub peers: watch::Receiver<u64>,
+    /// Tells which owners come back.
+    pub peers: Arc<PeerTable>,
 }
 
 /// Whether an owner answered.
@@ -74,57 +83,217 @@ enum Answered {
 }
 
 /// Sends what is queued, at the start and whenever something is added, until `stop`.
-pub async fn run(mut context: AcknowledgeContext, stop: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+pub async fn run(context: AcknowledgeContext, stop: CancellationToken) {
+    let mut peers = context.peers.watch();
+    let mut sender = Sender::new(&context);
     loop {
-        let left = tokio::select! {
+        peers.mark_unchanged();
+        if sender.is_due() {
+            sender.begin().await;
+        }
+        let next_try = sender.next_try();
+        tokio::select! {
             () = stop.cancelled() => return,
-            left = send_all(&context) => left,
-        };
-        let left = left.unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "queued acknowledgements cannot be read");
-            true
-        });
-        let woken = tokio::select! {
-            () = stop.cancelled() => return,
-            () = context.acknowledgements.0.notified() => true,
-            changed = context.peers.changed(), if left => changed.is_ok(),
-            () = tokio::time::sleep(pause), if left => false,
-        };
-        pause = if woken || !left { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            () = context.acknowledgements.0.notified() => sender.look_again = true,
+            // An error would say that the table is gone, which the context keeps alive.
+            _ = peers.changed() => {}
+            () = sleep_until(next_try) => {}
+            Some(ended) = sender.running.next() => sender.ended(ended),
+        }
     }
 }
 
-/// One round. Says whether something is left.
-pub(super) async fn send_all(context: &AcknowledgeContext) -> Result<bool, StoreError> {
-    let store = context.store.clone();
-    let Ok(pending) = blocking(move || store.pending_acknowledgements(MAX_PENDING_READ)).await
-    else {
-        return Ok(true);
-    };
-    let mut silent = BTreeSet::new();
-    for one in pending? {
-        if silent.contains(&one.owner) {
-            continue;
+/// One round: everything that can be sent now. Says whether something is left.
+#[cfg(test)]
+pub(super) async fn send_all(context: &AcknowledgeContext) -> bool {
+    let mut sender = Sender::new(context);
+    while sender.look_again {
+        sender.begin().await;
+        while let Some(ended) = sender.running.next().await {
+            sender.ended(ended);
         }
+    }
+    !sender.silent.is_empty() || sender.read_again_at.is_some()
+}
+
+/// What is under way, and which owners are not asked for a while.
+struct Sender<'a> {
+    context: &'a AcknowledgeContext,
+    running: FuturesUnordered<BoxFuture<'a, Ended>>,
+    busy: BTreeSet<String>,
+    silent: BTreeMap<String, Silent>,
+    /// The queue may hold what can be sent now.
+    look_again: bool,
+    /// The queue could not be read, and is tried again then.
+    read_again_at: Option<Instant>,
+}
+
+/// An owner that did not answer.
+struct Silent {
+    try_at: Instant,
+    pause: Duration,
+    /// Whether a session with it was open then: if so, another one must open before it is tried early.
+    was_reachable: bool,
+}
+
+/// An owner's part of the queue was sent, as far as it answered.
+struct Ended {
+    owner: String,
+    answers: bool,
+}
+
+impl<'a> Sender<'a> {
+    fn new(context: &'a AcknowledgeContext) -> Self {
+        Self {
+            context,
+            running: FuturesUnordered::new(),
+            busy: BTreeSet::new(),
+            silent: BTreeMap::new(),
+            look_again: true,
+            read_again_at: None,
+        }
+    }
+
+    /// Whether the queue should be read. A peer that tells something new about itself is no reason; one that comes back
+    /// is, for its own part alone.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        for (owner, silent) in &mut self.silent {
+            let reachable =
+                MemberName::new(owner).is_ok_and(|owner| self.context.peers.is_reachable(&owner));
+            if reachable && !silent.was_reachable {
+                (silent.try_at, silent.pause) = (now, FIRST_PAUSE);
+            }
+            silent.was_reachable = reachable;
+        }
+        self.look_again || self.next_try() <= now
+    }
+
+    /// When something is tried again at the latest.
+    fn next_try(&self) -> Instant {
+        let longest = Instant::now() + LONGEST_PAUSE;
+        if self.is_full() {
+            // Whoever ends first makes room.
+            return longest;
+        }
+        let tries = self.silent.iter().filter(|(owner, _)| !self.busy.contains(*owner));
+        let tries = tries.map(|(_, silent)| silent.try_at).chain(self.read_again_at);
+        tries.min().unwrap_or(longest)
+    }
+
+    fn is_full(&self) -> bool {
+        self.busy.len() >= MAX_OWNERS_AT_ONCE
+    }
+
+    /// Reads the queue, and begins with every owner that is neither busy nor silent.
+    async fn begin(&mut self) {
+        let now = Instant::now();
+        (self.look_again, self.read_again_at) = (false, None);
+        let waits = self.silent.iter().filter(|(_, silent)| silent.try_at > now);
+        let skipped: BTreeSet<String> =
+            waits.map(|(owner, _)| owner).chain(&self.busy).cloned().collect();
+        let places = MAX_OWNERS_AT_ONCE.saturating_sub(self.busy.len());
+        let store = self.context.store.clone();
+        let read = match blocking(move || read_queue(&store, &skipped, places)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                tracing::error!(error = chain(&error), "queued acknowledgements cannot be read");
+                self.read_again_at = Some(now + LONGEST_PAUSE);
+                return;
+            }
+            // The gateway stops.
+            Err(_) => {
+                self.read_again_at = Some(now + LONGEST_PAUSE);
+                return;
+            }
+        };
+        self.silent.retain(|owner, _| read.owners.contains(owner));
+        for (owner, pending) in read.due {
+            self.busy.insert(owner.clone());
+            self.running.push(send_to(self.context, owner, pending).boxed());
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { owner, answers } = ended;
+        // Its place is free, or of its own part there may be more.
+        self.look_again |= answers || self.is_full();
+        self.busy.remove(&owner);
+        if answers {
+            self.silent.remove(&owner);
+            return;
+        }
+        let last = self.silent.get(&owner).map(|silent| silent.pause);
+        let pause = last.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        let was_reachable =
+            MemberName::new(&owner).is_ok_and(|owner| self.context.peers.is_reachable(&owner));
+        let try_at = Instant::now() + pause;
+        self.silent.insert(owner, Silent { try_at, pause, was_reachable });
+    }
+}
+
+/// What the queue holds.
+struct Queue {
+    /// Every owner to whom something is owed.
+    owners: BTreeSet<String>,
+    /// What is sent now, by owner.
+    due: BTreeMap<String, Vec<PendingAcknowledgement>>,
+}
+
+/// Reads the whole queue, page by page, and keeps a part of it for each of as many owners as have a place. Blocking.
+fn read_queue(
+    store: &Store,
+    skipped: &BTreeSet<String>,
+    places: usize,
+) -> Result<Queue, StoreError> {
+    let mut queue = Queue { owners: BTreeSet::new(), due: BTreeMap::new() };
+    let mut last = None;
+    loop {
+        let page = store.pending_acknowledgements_after(last.as_ref(), PAGE_ROWS)?;
+        let Some(end) = page.last() else { return Ok(queue) };
+        last = Some(end.completion);
+        for row in page {
+            queue.owners.insert(row.owner.clone());
+            let has_place = queue.due.len() < places || queue.due.contains_key(&row.owner);
+            if skipped.contains(&row.owner) || !has_place {
+                continue;
+            }
+            let part = queue.due.entry(row.owner.clone()).or_default();
+            if part.len() < MAX_PART {
+                part.push(row);
+            }
+        }
+    }
+}
+
+/// Sends one owner's part, until it does not answer.
+async fn send_to(
+    context: &AcknowledgeContext,
+    owner: String,
+    pending: Vec<PendingAcknowledgement>,
+) -> Ended {
+    for one in pending {
         match send(context, &one).await {
             Answered::Taken => {}
             Answered::Refused(status) => {
                 // Asking again would not help; both audit logs keep what each side has.
-                tracing::warn!(peer = one.owner, code = %status.code(), "an acknowledgement was refused");
+                tracing::warn!(peer = owner, code = %status.code(), "an acknowledgement was refused");
             }
             Answered::Later(cause) => {
-                tracing::debug!(peer = one.owner, cause, "an acknowledgement waits");
-                silent.insert(one.owner);
-                continue;
+                tracing::debug!(peer = owner, cause, "an acknowledgement waits");
+                return Ended { owner, answers: false };
             }
         }
         let (store, completion) = (context.store.clone(), one.completion);
-        if let Ok(done) = blocking(move || store.acknowledgement_done(&completion)).await {
-            done?;
+        let done = blocking(move || store.acknowledgement_done(&completion)).await;
+        if let Ok(Err(error)) = &done {
+            tracing::error!(error = chain(error), "an answered acknowledgement stays in the queue");
+        }
+        if !matches!(done, Ok(Ok(()))) {
+            return Ended { owner, answers: false };
         }
     }
-    Ok(!silent.is_empty())
+    Ended { owner, answers: true }
 }
 
 async fn send(context: &AcknowledgeContext, pending: &PendingAcknowledgement) -> Answered {

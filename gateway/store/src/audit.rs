@@ -1,5 +1,7 @@
 //! The audit log: who looked, when and why; a Merkle log of its own that fails closed.
 
+use std::ops::Range;
+
 use sha2::{Digest, Sha256};
 use sundbro_ledger::ids::{MessageDigest, NodeHash, RecordId, RootHash};
 use sundbro_ledger::merkle::{Frontier, leaf_hash};
@@ -336,10 +338,23 @@ impl Store {
         &self,
         max: usize,
     ) -> Result<Vec<PendingAcknowledgement>, StoreError> {
+        self.pending_acknowledgements_after(None, max)
+    }
+
+    /// As [`pending_acknowledgements`](Self::pending_acknowledgements), in order of completion, from the one after `last`
+    /// on: whoever reads all of them reads page by page.
+    pub fn pending_acknowledgements_after(
+        &self,
+        last: Option<&MessageDigest>,
+        max: usize,
+    ) -> Result<Vec<PendingAcknowledgement>, StoreError> {
         let mut pending = Vec::new();
         let view = self.audit.read()?;
         let rows = view.table(&ACKNOWLEDGEMENTS)?;
-        walk(&rows, &ACKNOWLEDGEMENTS, ALL_KEYS, |key, value| {
+        // No key lies between a key and itself with one byte more.
+        let after = last.map(|last| [last.as_bytes(), &[0][..]].concat());
+        let range = Range { start: after.as_deref().unwrap_or_default(), ..ALL_KEYS };
+        walk(&rows, &ACKNOWLEDGEMENTS, range, |key, value| {
             if pending.len() < max {
                 let body = opened(&ACKNOWLEDGEMENTS, key, value)?;
                 let row = PendingAcknowledgement::from_row(key, body);

@@ -89,6 +89,10 @@ fn acknowledgements_wait_until_their_owner_has_them() {
     drop(store);
     let store = member().open(folder.path());
     assert!(store.pending_acknowledgements(10).expect("list") == [pending(1), pending(2)]);
+    let after = |n| store.pending_acknowledgements_after(Some(&MessageDigest::new([n; 32])), 10);
+    assert!(after(0).expect("list") == [pending(1), pending(2)]);
+    assert!(after(1).expect("list") == [pending(2)]);
+    assert!(after(2).expect("list").is_empty());
     store.acknowledgement_done(&MessageDigest::new([1; 32])).expect("done");
     assert!(store.pending_acknowledgements(10).expect("list") == [pending(2)]);
 }

@@ -521,7 +521,7 @@ impl World {
             channels: line.clone(),
             owner: self.owner_of(site, || {}),
             acknowledgements: Acknowledgements::new(),
-            peers: crate::hub::PeerTable::new().watch(),
+            peers: Arc::new(crate::hub::PeerTable::new()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sundbro_ledger::ids::MessageDigest;
 use sundbro_ledger::receipt::{self, VerdictKind};
 use sundbro_ledger::retrieval::Unit;
 use sundbro_proto::federation::v1::retrieval_service_server::RetrievalService;
@@ -10,6 +11,7 @@ use sundbro_proto::federation::v1::{
     AcknowledgeRetrievalRequest, AcknowledgeRetrievalResponse, RetrieveRecordRequest,
     RetrieveRecordResponse,
 };
+use sundbro_store::audit::PendingAcknowledgement;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -203,7 +205,7 @@ async fn our_own_records_go_through_the_same_policy_and_give_a_receipt() {
     assert_eq!(outcome(&refused), (Code::PermissionDenied, "NOT_AVAILABLE".to_owned()));
     // What we owe ourselves is answered too.
     let context = world.acknowledge_context(&world.hospital, &line);
-    assert!(!send_all(&context).await.expect("read"));
+    assert!(!send_all(&context).await);
     assert!(world.hospital.store.pending_acknowledgements(10).expect("read").is_empty());
 }
 
@@ -217,7 +219,7 @@ fn an_acknowledgement_is_repeated_after_a_restart_until_it_is_answered() {
         let line = Line::to(world.owner(), KOMMUNE);
         line.cut();
         let context = world.acknowledge_context(&world.kommune, &line);
-        assert!(send_all(&context).await.expect("read"));
+        assert!(send_all(&context).await);
     });
     assert!(!world.hospital.audit_kinds().contains(&"ACKNOWLEDGED".to_owned()));
 
@@ -226,7 +228,7 @@ fn an_acknowledgement_is_repeated_after_a_restart_until_it_is_answered() {
     process(async {
         let line = Line::to(world.owner(), KOMMUNE);
         let context = world.acknowledge_context(&world.kommune, &line);
-        assert!(!send_all(&context).await.expect("read"));
+        assert!(!send_all(&context).await);
     });
     assert!(world.kommune.store.pending_acknowledgements(10).expect("read").is_empty());
     assert_eq!(world.hospital.audit_kinds().last().map(String::as_str), Some("ACKNOWLEDGED"));
@@ -243,7 +245,7 @@ async fn the_sender_sends_what_waits_and_hears_of_peers_that_come_back() {
     line.cut();
     let peers = Arc::new(crate::hub::PeerTable::new());
     let context = AcknowledgeContext {
-        peers: peers.watch(),
+        peers: peers.clone(),
         ..world.acknowledge_context(&world.kommune, &line)
     };
     let stop = CancellationToken::new();
@@ -261,6 +263,55 @@ async fn the_sender_sends_what_waits_and_hears_of_peers_that_come_back() {
     }
     stop.cancel();
     sender.await.expect("ended");
+}
+
+/// One owner that never answers a call, and the hospital.
+struct Hanging(Arc<Line>);
+
+impl PeerChannels for Hanging {
+    fn channel(&self, member: &MemberName) -> Result<Channel, NoChannel> {
+        if member.as_str() == HOSPITAL {
+            return Ok(self.0.channel());
+        }
+        let never = tower::service_fn(|_: http::Uri| {
+            std::future::pending::<Result<TokioIo<DuplexStream>, std::io::Error>>()
+        });
+        Ok(TonicEndpoint::from_static("http://in.memory").connect_with_connector_lazy(never))
+    }
+}
+
+/// Owners were called one after the other, and one that hung kept everybody else's acknowledgements for 30 s a call.
+#[tokio::test]
+async fn an_owner_that_hangs_holds_up_nobody_elses_acknowledgements() {
+    let world = World::new();
+    let line = Line::to(world.owner(), KOMMUNE);
+    let fetched = fetch(&world.requester_of(&world.kommune, &line), ask()).await;
+    assert!(fetched.end.is_ok());
+    // More than a page of them, and before the hospital's, since the queue is in order of completion.
+    for number in 0..300_u16 {
+        let mut completion = [0; 32];
+        completion[30..].copy_from_slice(&number.to_be_bytes());
+        let owed = PendingAcknowledgement {
+            completion: MessageDigest::new(completion),
+            owner: "hanging.example".to_owned(),
+            message: Vec::new(),
+            unix_seconds: 1,
+        };
+        world.kommune.store.queue_acknowledgement(&owed, &[]).expect("queued");
+    }
+    let context = AcknowledgeContext {
+        channels: Arc::new(Hanging(line.clone())),
+        ..world.acknowledge_context(&world.kommune, &line)
+    };
+    let sender = tokio::spawn(super::super::acknowledge::run(context, CancellationToken::new()));
+    let answered = async {
+        while !world.hospital.audit_kinds().contains(&"ACKNOWLEDGED".to_owned()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    tokio::time::timeout(patience, answered).await.expect("before the other call is given up");
+    sender.abort();
 }
 
 /// An owner that answers with whatever parts a test gives it.
