@@ -278,6 +278,8 @@ pub(super) enum Mode {
     OtherBytes,
     Longer,
     Fails,
+    /// Whole, in so many pieces that no buffer on the way holds them all.
+    InSmallPieces,
 }
 
 /// A local system that holds one document.
@@ -322,9 +324,10 @@ impl Adapter for FakeSource {
             }
             Mode::OtherBytes => bytes[400_000] ^= 1,
             Mode::Longer => bytes.push(0),
-            Mode::Whole | Mode::ChangedWhileRead | Mode::Fails => {}
+            Mode::Whole | Mode::ChangedWhileRead | Mode::Fails | Mode::InSmallPieces => {}
         }
-        let pieces = bytes.chunks(256 * 1024).map(Bytes::copy_from_slice).map(Ok);
+        let piece_bytes = if matches!(mode, Mode::InSmallPieces) { 100 } else { 256 * 1024 };
+        let pieces = bytes.chunks(piece_bytes).map(Bytes::copy_from_slice).map(Ok);
         let mut pieces: Vec<Result<Bytes, ReadError>> = pieces.collect();
         match mode {
             Mode::ChangedWhileRead => pieces[1] = Err(ReadError::Changed),

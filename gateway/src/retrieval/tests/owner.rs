@@ -278,6 +278,29 @@ async fn a_source_that_was_only_touched_opens_after_it_was_read_again() {
     assert_eq!(answer.data, content());
 }
 
+/// Whoever asked may go away at any byte; what they were sent stands in the owner's audit log all the same.
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_an_aborted_completion() {
+    let world = World::new();
+    world.set_mode(Mode::InSmallPieces);
+    let request = ask(&world, |_| {});
+    let line = Line::to(world.owner(), KOMMUNE);
+    let mut client = RetrievalServiceClient::new(line.channel());
+    let message = RetrieveRecordRequest { request: Some(request.to_wire()) };
+    let mut stream = client.retrieve_record(message).await.expect("permitted").into_inner();
+    let mut next = async || stream.message().await.expect("goes on").expect("a part").part;
+    assert!(matches!(next().await, Some(Part::Grant(_))));
+    assert!(matches!(next().await, Some(Part::Data(_))));
+    drop(stream);
+    let aborted = async {
+        while world.hospital.audit_kinds() != ["REQUEST_RECEIVED", "GRANTED", "ABORTED"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    tokio::time::timeout(patience, aborted).await.expect("before the owner gives up waiting");
+}
+
 #[tokio::test]
 async fn other_bytes_than_registered_end_in_data_loss_and_an_aborted_completion() {
     for (mode, code, expected) in [
