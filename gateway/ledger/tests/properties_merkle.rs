@@ -193,6 +193,12 @@ proptest! {
             proof.pop();
             prop_assert_eq!(verify(&proof), Err(ProofError::WrongLength(proof.len())));
         }
+        // A good proof from another beginning says so, unless that beginning is one node, which a proof leaves out.
+        let proof = prove_consistency(&*TREE, old, new).expect("proof");
+        let other = verify_consistency(old, &RootHash::new([0; 32]), new, &root_at(new), &proof);
+        let is_node = old.is_power_of_two() || old == new;
+        let expected = if is_node { ProofError::RootMismatch } else { ProofError::OtherSubtree };
+        prop_assert_eq!(other, Err(expected));
     }
 
     #[test]

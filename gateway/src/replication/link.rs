@@ -55,7 +55,8 @@ pub(super) struct Link {
     pub(super) routes: Mutex<BTreeMap<(LogId, Lane), Route>>,
     /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
     pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
-    /// Sizes of trees that the peer could not prove to continue ours.
+    /// The newest tree of each log that the peer could not prove to continue ours, or of which it gave no entries. It is
+    /// asked again when it shows a newer one.
     pub(super) unproven: Mutex<BTreeMap<LogId, u64>>,
 }
 

@@ -82,7 +82,7 @@ impl Link {
         for (log, target) in self.heads().iter() {
             let held = view.get(log);
             let committed = held.map_or(0, |held| held.status.committed_size);
-            let unproven = lock(&self.unproven).get(log) == Some(&target.size());
+            let unproven = lock(&self.unproven).get(log).is_some_and(|size| target.size() <= *size);
             let followed = match held.map(|held| &held.status.state) {
                 None | Some(LogState::Followed | LogState::Stalled { .. }) => true,
                 Some(LogState::Stopped { .. }) => false,

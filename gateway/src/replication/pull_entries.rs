@@ -5,8 +5,9 @@
 
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
+use sundbro_ledger::ids::LogId;
 use sundbro_ledger::log::LogHead;
-use sundbro_ledger::merkle::{proof_from_wire, verify_consistency};
+use sundbro_ledger::merkle::{ProofError, proof_from_wire, verify_consistency};
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::{self as wire, Consistency, Want, WantEntries, want};
 use sundbro_store::{LogState, StoreError};
@@ -126,23 +127,30 @@ impl Link {
             return Ok(Continued::GivenUp);
         }
         let proof = proof_from_wire(&hashes).map_err(|error| bad(error.to_string()))?;
-        let root = target.root();
-        if verify_consistency(old_size, &head.root(), new_size, root, &proof).is_ok() {
-            return Ok(Continued::Proven);
+        match verify_consistency(old_size, &head.root(), new_size, target.root(), &proof) {
+            Ok(()) => return Ok(Continued::Proven),
+            // The peer's tree is the one that the owner signed; ours, which the owner signed too, is not its beginning.
+            Err(ProofError::OtherSubtree) => {}
+            // The same, or a wrong proof: of a tree that is one node of the newer one, a proof does not tell.
+            Err(ProofError::RootMismatch) if old_size.is_power_of_two() => {}
+            Err(error) => return Err(bad(error.to_string())),
         }
-        // Either the peer gave a wrong proof, or the owner signed two histories and there is no right one. Only the
-        // owner's signatures could tell, so nobody is blamed: the log stalls, and any peer may prove otherwise.
-        let stalled =
-            LogState::Stalled { position: old_size, reason: "UNPROVEN_CHECKPOINT".into() };
-        let marked = self.shared.blocking(move |shared| {
-            shared.mark(&log, &stalled)?;
-            shared.context.hub.heads_changed();
-            Ok::<_, StoreError>(())
-        });
-        marked
-            .await?
-            .map_err(|error| SessionEnd::ours("a log's state cannot be written", error))?;
+        // Nobody is blamed here: the log stalls, and any peer may prove otherwise.
+        self.stalls(log, old_size).await?;
         Ok(Continued::Unproven)
+    }
+
+    async fn stalls(&self, log: LogId, position: u64) -> Result<(), SessionEnd> {
+        let stalled = LogState::Stalled { position, reason: "UNPROVEN_CHECKPOINT".into() };
+        let mark = move |shared: &Shared| {
+            if shared.context.store.log_status(&log)?.state != stalled {
+                shared.mark(&log, &stalled)?;
+                shared.context.hub.heads_changed();
+            }
+            Ok::<_, StoreError>(())
+        };
+        let marked = self.shared.blocking(mark).await?;
+        marked.map_err(|error| SessionEnd::ours("a log's state cannot be written", error))
     }
 
     /// The next chunks of the answer, in order, and where they end. `None`: the peer cannot go on.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sundbro_gateway::replication::{OwnLogState, SessionEnd};
 use sundbro_ledger::ids::RootHash;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{Frame, Hello};
+use sundbro_proto::federation::v1::{ConsistencyProof, Frame, Hello};
 use sundbro_store::LogState;
 
 use crate::script::{Log, Peer, Spoil, hello};
@@ -236,6 +236,30 @@ async fn a_tree_that_is_not_proven_to_continue_ours_stalls_the_log() {
         () = lab.serve(&other, |chunk| chunk) => panic!("who is to blame is not known"),
     }
     assert_eq!(gp.size(&short.id), 5);
+}
+
+#[tokio::test]
+async fn a_relay_whose_proof_leads_nowhere_is_dropped_and_the_log_is_followed() {
+    let federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let log = Log::new(&federation, LAB, 9, None);
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(log.head_at(5)).await;
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&log.id) == 5) => {}
+        () = lab.serve(&log, |chunk| chunk) => panic!("nothing is wrong yet"),
+    }
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    hospital.show(log.head()).await;
+    let asks = |kind| matches!(kind, Kind::Consistency(_)).then_some(());
+    hospital.first(asks).await;
+    let mut answer = log.proof(5, 9);
+    let mut hashes = answer.proof.take().expect("a proof").hashes;
+    hashes[0] = Bytes::from(vec![7; 32]);
+    answer.proof = Some(ConsistencyProof { hashes });
+    hospital.send(Kind::Consistency(answer)).await;
+    assert_eq!(hospital.closing_problem().await.reason, "BAD_PROOF");
+    assert_eq!(gp.store.log_status(&log.id).expect("a status").state, LogState::Followed);
 }
 
 #[tokio::test]

@@ -56,6 +56,11 @@ pub enum ProofError {
     /// The hashes lead to another root.
     #[error("the proof leads to another root: use another peer, or the log has two histories")]
     RootMismatch,
+    /// The hashes lead to this root, and from another subtree than the one given: whoever made the proof made it well,
+    /// and whoever signed the root holds other entries there. Where the subtree is one node of the tree, a proof does not
+    /// contain it, and this cannot be told from `RootMismatch`.
+    #[error("the tree has other entries there: its log has two histories")]
+    OtherSubtree,
 }
 
 /// Reads the hashes of a proof from a message.

@@ -100,8 +100,8 @@ pub fn verify_subtree_consistency(
     if paths.edge != 0 {
         return Err(wrong_length);
     }
-    check_root(in_subtree, &(*subtree).into())?;
-    check_root(in_tree, root)
+    check_root(in_tree, root)?;
+    check_root(in_subtree, &(*subtree).into()).map_err(|_| ProofError::OtherSubtree)
 }
 
 struct Paths {
