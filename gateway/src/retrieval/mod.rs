@@ -8,6 +8,7 @@ pub mod acknowledge;
 pub mod audit;
 pub mod channels;
 pub mod owner;
+pub mod parts;
 pub mod policy;
 pub mod requester;
 pub mod service;

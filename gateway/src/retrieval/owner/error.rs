@@ -58,6 +58,9 @@ pub enum ServeError {
     /// The bytes are not those that were registered.
     #[error("the source does not hold the bytes that were registered: discard what came")]
     DigestMismatch,
+    /// The requester went away, or took nothing for the time of one frame.
+    #[error("the requester took nothing for too long: discard what came and ask again")]
+    NotTaken,
     /// The audit log could not be written.
     #[error("the audit log could not be written: nothing is served")]
     Audit(#[source] StoreError),
@@ -116,6 +119,7 @@ impl Fault for ServeError {
             Self::Superseded { .. } => reason::SUPERSEDED,
             Self::SourceUnavailable => reason::SOURCE_UNAVAILABLE,
             Self::DigestMismatch => reason::DIGEST_MISMATCH,
+            Self::NotTaken => reason::DEADLINE_EXCEEDED,
             Self::Audit(_) => reason::AUDIT_NOT_WRITTEN,
             Self::Store(_)
             | Self::Proof(_)
@@ -138,6 +142,7 @@ impl Fault for ServeError {
             Self::Withdrawn => Situation::NotFound,
             Self::Superseded { .. } => Situation::Precondition("record".to_owned()),
             Self::DigestMismatch => Situation::DataLoss,
+            Self::NotTaken => Situation::DeadlineExceeded,
             Self::Audit(_)
             | Self::Store(_)
             | Self::Proof(_)

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sundbro_adapters::adapter::Content;
 use sundbro_ledger::ids::MemberName;
 use sundbro_ledger::retrieval::{Grant, Request, Verified};
 use sundbro_proto::federation::v1::RetrieveRecordResponse;
@@ -22,8 +21,6 @@ use sundbro_proto::federation::v1::retrieve_record_response::Part;
 use sundbro_proto::ledger::v1::SignedMessage;
 use sundbro_store::Store;
 use sundbro_store::audit::{AuditRecord, Nonce};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -33,9 +30,10 @@ pub use sources::{SourceSet, Sources};
 
 use self::judge::{Judged, Permitted};
 use super::audit::{self, Story};
+use super::parts::{PartSender, PartStream, parts};
 use super::policy::Policy;
 use super::signer::ServiceSigner;
-use super::{NowMillis, PARTS_IN_FLIGHT, blocking};
+use super::{Interrupted, NowMillis, blocking};
 use crate::charter_book::CharterBook;
 use crate::status;
 
@@ -62,7 +60,7 @@ pub struct OwnerContext {
 }
 
 /// One record on its way: a grant, data, a completion; or a status.
-pub type RecordStream = ReceiverStream<Result<RetrieveRecordResponse, Status>>;
+pub type RecordStream = PartStream<Result<RetrieveRecordResponse, Status>>;
 
 /// Serves our records.
 pub struct Owner {
@@ -130,28 +128,24 @@ impl Owner {
     async fn serve(self: &Arc<Self>, mut permitted: Permitted) -> Result<RecordStream, ServeError> {
         let opened = self.open(&mut permitted).await;
         let owner = self.clone();
-        let (permitted, grant, content) = blocking(move || {
-            match opened {
-                Ok(content) => Ok((owner.grant(&permitted)?, content)),
-                Err(error) => owner.not_served(&permitted, error),
-            }
-            .map(|(grant, content)| (permitted, grant, content))
-        })
-        .await??;
-        // From here request and grant survive a crash, so data may leave.
-        Ok(self.start(permitted, grant, content))
-    }
-
-    fn start(
-        self: &Arc<Self>,
-        permitted: Permitted,
-        grant: Verified<Grant>,
-        content: Content,
-    ) -> RecordStream {
-        let (to, parts) = mpsc::channel(PARTS_IN_FLIGHT);
-        let transfer = transfer::Transfer::new(self.clone(), permitted, grant, to);
-        self.transfers.spawn(transfer.run(content));
-        ReceiverStream::new(parts)
+        let (to, stream) = record_stream();
+        // In a task of its own: a caller that goes away now must not leave a grant behind that has no end.
+        let begun = self.transfers.spawn(async move {
+            let grant = {
+                let owner = owner.clone();
+                blocking(move || match opened {
+                    Ok(content) => Ok((owner.grant(&permitted)?, permitted, content)),
+                    Err(error) => owner.not_served(&permitted, error),
+                })
+            };
+            let (grant, permitted, content) = grant.await??;
+            // From here request and grant survive a crash, so data may leave.
+            let transfer = transfer::Transfer::new(owner.clone(), permitted, grant, to);
+            owner.transfers.spawn(transfer.run(content));
+            Ok::<_, ServeError>(())
+        });
+        begun.await.map_err(|_| Interrupted)??;
+        Ok(stream)
     }
 
     /// Makes entries durable together with the request's nonce. They are written once, or not at all.
@@ -197,11 +191,14 @@ impl Owner {
     }
 }
 
+/// What is sent to it becomes the answer.
+fn record_stream() -> (PartSender<Result<RetrieveRecordResponse, Status>>, RecordStream) {
+    parts(|| Err(status::of(&ServeError::from(Interrupted))))
+}
+
 fn refusal(grant: &Verified<Grant>) -> RecordStream {
-    let (to, parts) = mpsc::channel(2);
-    // Both fit: the channel was made for them.
+    let (to, stream) = record_stream();
     let grant = RetrieveRecordResponse { part: Some(Part::Grant(grant.to_wire())) };
-    drop(to.try_send(Ok(grant)));
-    drop(to.try_send(Err(status::not_available())));
-    ReceiverStream::new(parts)
+    to.end(vec![Ok(grant), Err(status::not_available())]);
+    stream
 }

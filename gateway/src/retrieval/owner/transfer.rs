@@ -13,10 +13,10 @@ use sundbro_ledger::ids::ContentDigest;
 use sundbro_ledger::retrieval::{Completion, CompletionStatus, Grant, Verified};
 use sundbro_proto::federation::v1::RetrieveRecordResponse;
 use sundbro_proto::federation::v1::retrieve_record_response::Part;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Status;
 
+use super::super::parts::PartSender;
 use super::super::{FRAME_TIMEOUT, MAX_DATA_BYTES, audit, blocking};
 use super::judge::Permitted;
 use super::{Owner, ServeError};
@@ -26,17 +26,9 @@ pub(super) struct Transfer {
     owner: Arc<Owner>,
     permitted: Permitted,
     grant: Verified<Grant>,
-    to: mpsc::Sender<Result<RetrieveRecordResponse, Status>>,
+    to: PartSender<Result<RetrieveRecordResponse, Status>>,
     sent: u64,
     hash: Sha256,
-}
-
-/// Why a transfer ended early.
-enum Cut {
-    /// What the requester is told.
-    Failed(ServeError),
-    /// The requester is gone, or takes nothing: nobody can be told.
-    NobodyThere,
 }
 
 impl Transfer {
@@ -44,7 +36,7 @@ impl Transfer {
         owner: Arc<Owner>,
         permitted: Permitted,
         grant: Verified<Grant>,
-        to: mpsc::Sender<Result<RetrieveRecordResponse, Status>>,
+        to: PartSender<Result<RetrieveRecordResponse, Status>>,
     ) -> Self {
         Self { owner, permitted, grant, to, sent: 0, hash: Sha256::new() }
     }
@@ -55,49 +47,40 @@ impl Transfer {
             None => CompletionStatus::Complete,
             Some(_) => CompletionStatus::Aborted,
         };
-        let to = self.to.clone();
-        let completion = match blocking(move || self.complete(status)).await {
-            Ok(Ok(completion)) => completion,
-            Ok(Err(error)) => {
-                // What is not in the audit log is not said.
-                drop(timeout(FRAME_TIMEOUT, to.send(Err(status::of(&error)))).await);
-                return;
+        let completed = blocking(move || (self.complete(status), self.to)).await;
+        // Work that was interrupted took the sender with it: the stream says that it broke off.
+        let Ok((completion, to)) = completed else { return };
+        match (completion, cut) {
+            // What is not in the audit log is not said.
+            (Err(error), _) => to.end(vec![Err(status::of(&error))]),
+            (Ok(completion), None) => to.end(vec![Ok(said(&completion))]),
+            // A requester that stalled reads this too when it comes back.
+            (Ok(completion), Some(error)) => {
+                to.end(vec![Ok(said(&completion)), Err(status::of(&error))]);
             }
-            Err(interrupted) => {
-                drop(to.try_send(Err(status::of(&ServeError::from(interrupted)))));
-                return;
-            }
-        };
-        if matches!(cut, Some(Cut::NobodyThere)) {
-            return;
-        }
-        let part = Part::Completion(completion.to_wire());
-        let sent = timeout(FRAME_TIMEOUT, to.send(Ok(RetrieveRecordResponse { part: Some(part) })));
-        if let (Ok(Ok(())), Some(Cut::Failed(error))) = (sent.await, cut) {
-            drop(timeout(FRAME_TIMEOUT, to.send(Err(status::of(&error)))).await);
         }
     }
 
     /// Sends grant and data. Ends without an error only if every byte was sent and all were what was registered.
-    async fn copy(&mut self, mut content: Content) -> Result<(), Cut> {
+    async fn copy(&mut self, mut content: Content) -> Result<(), ServeError> {
         self.send(Part::Grant(self.grant.to_wire())).await?;
         let Some((size, sha256)) = self.permitted.expected() else {
-            return Err(Cut::Failed(ServeError::SourceUnavailable));
+            return Err(ServeError::SourceUnavailable);
         };
         loop {
             let next = timeout(FRAME_TIMEOUT, content.stream.next()).await;
-            let next = next.map_err(|_| Cut::Failed(ServeError::SourceUnavailable))?;
+            let next = next.map_err(|_| ServeError::SourceUnavailable)?;
             let mut piece = match next {
                 None => break,
                 Some(Ok(piece)) => piece,
                 Some(Err(ReadError::Changed)) => {
-                    return Err(Cut::Failed(ServeError::DigestMismatch));
+                    return Err(ServeError::DigestMismatch);
                 }
-                Some(Err(_)) => return Err(Cut::Failed(ServeError::SourceUnavailable)),
+                Some(Err(_)) => return Err(ServeError::SourceUnavailable),
             };
             // Never more than was registered: what comes after it is not the record.
             if self.sent.saturating_add(piece.len() as u64) > size {
-                return Err(Cut::Failed(ServeError::DigestMismatch));
+                return Err(ServeError::DigestMismatch);
             }
             while !piece.is_empty() {
                 let frame = piece.split_to(piece.len().min(MAX_DATA_BYTES));
@@ -105,22 +88,19 @@ impl Transfer {
             }
         }
         let same = self.sent == size && digest(&self.hash) == sha256;
-        if same { Ok(()) } else { Err(Cut::Failed(ServeError::DigestMismatch)) }
+        if same { Ok(()) } else { Err(ServeError::DigestMismatch) }
     }
 
-    async fn send_data(&mut self, frame: Bytes) -> Result<(), Cut> {
+    async fn send_data(&mut self, frame: Bytes) -> Result<(), ServeError> {
         self.send(Part::Data(frame.clone())).await?;
         self.sent += frame.len() as u64;
         self.hash.update(&frame);
         Ok(())
     }
 
-    async fn send(&self, part: Part) -> Result<(), Cut> {
-        let sent = self.to.send(Ok(RetrieveRecordResponse { part: Some(part) }));
-        match timeout(FRAME_TIMEOUT, sent).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Cut::NobodyThere),
-        }
+    async fn send(&self, part: Part) -> Result<(), ServeError> {
+        let sent = self.to.send(Ok(RetrieveRecordResponse { part: Some(part) })).await;
+        sent.map_err(|_| ServeError::NotTaken)
     }
 
     /// Signs the completion and makes it durable. Blocking.
@@ -141,6 +121,10 @@ impl Transfer {
         self.owner.context.store.audit_append(&[record]).map_err(ServeError::Audit)?;
         Ok(completion)
     }
+}
+
+fn said(completion: &Verified<Completion>) -> RetrieveRecordResponse {
+    RetrieveRecordResponse { part: Some(Part::Completion(completion.to_wire())) }
 }
 
 fn digest(hash: &Sha256) -> ContentDigest {

@@ -17,9 +17,7 @@ use sundbro_proto::federation::v1::retrieval_service_client::RetrievalServiceCli
 use sundbro_proto::ledger::v1;
 use sundbro_store::Store;
 use sundbro_store::index::RecordPointer;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 pub use error::RetrieveError;
@@ -28,8 +26,9 @@ use super::acknowledge::Acknowledgements;
 use super::audit::{self, Story};
 use super::channels::PeerChannels;
 use super::owner::{Owner, RecordStream};
+use super::parts::{PartStream, parts};
 use super::signer::ServiceSigner;
-use super::{FRAME_TIMEOUT, NowMillis, PARTS_IN_FLIGHT, blocking};
+use super::{FRAME_TIMEOUT, Interrupted, NowMillis, blocking};
 use crate::caller::LocalClient;
 use crate::charter_book::CharterBook;
 use crate::status;
@@ -90,8 +89,9 @@ pub enum Received {
     Receipt(Box<v1::Receipt>),
 }
 
-/// A record on its way to a local client. It is a document only if the stream ends without an error.
-pub type ReceivedStream = ReceiverStream<Result<Received, RetrieveError>>;
+/// A record on its way to a local client. It is a document only if the stream ends without an error; the last item is
+/// the receipt or the error.
+pub type ReceivedStream = PartStream<Result<Received, RetrieveError>>;
 
 /// Fetches records for local clients.
 pub struct Requester {
@@ -137,9 +137,9 @@ impl Requester {
                 return Err(error);
             }
         };
-        let (to, parts) = mpsc::channel(PARTS_IN_FLIGHT);
+        let (to, stream) = parts(|| Err(RetrieveError::Interrupted(Interrupted)));
         tokio::spawn(receive::Receiving::new(self.clone(), pointer, request, to).run(answer));
-        Ok(ReceiverStream::new(parts))
+        Ok(stream)
     }
 
     /// The newest pointer, if there ever was the version asked for. Every active member may read pointers, so absence is

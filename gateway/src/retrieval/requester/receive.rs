@@ -18,10 +18,10 @@ use sundbro_proto::federation::v1::retrieve_record_response::Part;
 use sundbro_proto::ledger::v1::{Receipt, SignedMessage};
 use sundbro_store::audit::PendingAcknowledgement;
 use sundbro_store::index::RecordPointer;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::audit::{self, with_message};
+use super::super::parts::PartSender;
 use super::super::{FRAME_TIMEOUT, MAX_DATA_BYTES, blocking};
 use super::{Answer, Received, Requester, RetrieveError, story};
 
@@ -29,7 +29,7 @@ pub(super) struct Receiving {
     requester: Arc<Requester>,
     pointer: RecordPointer,
     request: Verified<Request>,
-    to: mpsc::Sender<Result<Received, RetrieveError>>,
+    to: PartSender<Result<Received, RetrieveError>>,
     received: u64,
     hash: Sha256,
 }
@@ -39,7 +39,7 @@ impl Receiving {
         requester: Arc<Requester>,
         pointer: RecordPointer,
         request: Verified<Request>,
-        to: mpsc::Sender<Result<Received, RetrieveError>>,
+        to: PartSender<Result<Received, RetrieveError>>,
     ) -> Self {
         Self { requester, pointer, request, to, received: 0, hash: Sha256::new() }
     }
@@ -49,8 +49,8 @@ impl Receiving {
             Ok(receipt) => Ok(Received::Receipt(Box::new(receipt))),
             Err(error) => Err(error),
         };
-        // A client that is gone needs no answer; everything is in the audit log.
-        drop(timeout(FRAME_TIMEOUT, self.to.send(last)).await);
+        // A client that only stalled reads this after everything that waits for it.
+        self.to.end(vec![last]);
     }
 
     async fn receive(&mut self, answer: &mut Answer) -> Result<Receipt, RetrieveError> {
@@ -174,10 +174,7 @@ impl Receiving {
     }
 
     async fn send(&self, part: Received) -> Result<(), RetrieveError> {
-        match timeout(FRAME_TIMEOUT, self.to.send(Ok(part))).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(RetrieveError::ClientGone),
-        }
+        self.to.send(Ok(part)).await.map_err(|_| RetrieveError::ClientGone)
     }
 
     fn media_type(&self) -> String {

@@ -12,6 +12,7 @@ use sundbro_proto::federation::v1::retrieval_service_client::RetrievalServiceCli
 use sundbro_proto::federation::v1::retrieve_record_response::Part;
 use sundbro_proto::federation::v1::{AcknowledgeRetrievalRequest, RetrieveRecordRequest};
 use sundbro_proto::ledger::v1::SignedMessage;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::super::owner::Owner;
@@ -81,6 +82,13 @@ async fn retrieve(line: &Line, request: SignedMessage) -> Answer {
 
 async fn retrieve_from(owner: Arc<Owner>, request: &Verified<Request>) -> Answer {
     retrieve(&Line::to(owner, KOMMUNE), request.to_wire()).await
+}
+
+/// Waits until the owner sends nothing any more: for the end of every transfer, or of its patience with the reader.
+async fn idle(owner: Arc<Owner>) {
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    owner.run(stopped).await;
 }
 
 /// Code and reason of an answer that brought no record.
@@ -329,6 +337,48 @@ async fn other_bytes_than_registered_end_in_data_loss_and_an_aborted_completion(
         assert_eq!(completion.body().status, CompletionStatus::Aborted);
         assert_eq!(completion.body().bytes_sent, answer.data.len() as u64);
     }
+}
+
+/// The wire ends with OK when the stream does, so a requester that stalled must still find the end in it.
+#[tokio::test]
+async fn a_requester_that_stalls_still_reads_how_it_ended() {
+    for (mode, expected) in [(Mode::Whole, None), (Mode::OtherBytes, Some("DIGEST_MISMATCH"))] {
+        let world = World::new();
+        world.set_mode(mode);
+        let request = ask(&world, |_| {});
+        let owner = world.owner();
+        let stream = owner.retrieve(&name(KOMMUNE), request.to_wire()).await;
+        idle(owner).await;
+        let mut parts: Vec<_> = stream.expect("a stream").collect().await;
+        match parts.pop().expect("parts") {
+            Ok(last) => {
+                assert!(expected.is_none() && matches!(last.part, Some(Part::Completion(_))));
+            }
+            Err(status) => assert_eq!(Some(reason(&status).0.as_str()), expected),
+        }
+    }
+}
+
+/// A caller that goes away while its grant is written leaves an end in the audit log all the same.
+#[tokio::test]
+async fn a_grant_that_nobody_waits_for_any_more_still_has_an_end() {
+    let world = World::new();
+    let owner = world.owner();
+    let request = ask(&world, |_| {});
+    let (peer, granted) = (name(KOMMUNE), || world.hospital.audit_kinds().len() > 1);
+    let mut call = Box::pin(owner.retrieve(&peer, request.to_wire()));
+    // One step at a time, up to the moment when the grant is durable and the caller has not heard of it.
+    while !granted() {
+        assert!((&mut call).now_or_never().is_none(), "the call waits for the grant");
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    idle(owner).await;
+    let kinds = world.hospital.audit_kinds();
+    assert_eq!(kinds[..2], ["REQUEST_RECEIVED", "GRANTED"]);
+    // A record this short may have left as a whole before it is seen that nobody is there.
+    let end = kinds.get(2).map(String::as_str);
+    assert!(matches!(end, Some("ABORTED" | "COMPLETED")), "{kinds:?}");
 }
 
 #[tokio::test]

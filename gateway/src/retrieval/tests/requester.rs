@@ -180,6 +180,30 @@ async fn bytes_that_the_owner_aborts_are_data_loss_and_acknowledged_as_such() {
     assert_eq!(world.kommune.audit_kinds(), expected);
 }
 
+/// A client that stalled once read half a stream and then OK, because the end had waited in vain for room.
+#[tokio::test]
+async fn a_client_that_stalls_still_reads_how_it_ended() {
+    for (mode, expected) in [(Mode::Whole, None), (Mode::OtherBytes, Some("DIGEST_MISMATCH"))] {
+        let world = World::new();
+        world.set_mode(mode);
+        let line = Line::to(world.owner(), KOMMUNE);
+        let requester = world.requester_of(&world.kommune, &line);
+        let mut stream = requester.retrieve(&client(), ask()).await.expect("a stream");
+        // Until nobody sends any more, as after the patience of whoever waited for room.
+        while Arc::strong_count(&requester) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut last = None;
+        while let Some(part) = stream.next().await {
+            last = Some(part);
+        }
+        match last.expect("parts") {
+            Ok(part) => assert!(expected.is_none() && matches!(part, Received::Receipt(_))),
+            Err(error) => assert_eq!(Some(reason(&status::of(&error)).0.as_str()), expected),
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_asked_when_our_audit_log_cannot_be_written() {
     let mut world = World::new();
