@@ -224,7 +224,8 @@ pub enum FoundWarning {
     NoConfidentiality,
     /// It does not say where it stands in its life; taken as preliminary.
     NoStatus,
-    /// A code, identifier or language is longer than the ledger takes, or no such thing, and was left out.
+    /// A code, identifier or language is longer than the ledger takes, has control characters or is no such thing, and
+    /// was left out.
     FieldLeftOut,
     /// One of its patient identifiers is odd.
     Identifier(IdentifierNote),

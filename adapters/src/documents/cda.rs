@@ -21,6 +21,8 @@ const MAX_DEPTH: usize = 128;
 /// Most elements: a file of the largest size that is parsed, with an element in every 33 bytes.
 const MAX_ELEMENTS: u32 = 1_000_000;
 
+/// The HL7 v3 code system of `confidentialityCode`.
+const CONFIDENTIALITY_SYSTEM: &str = "2.16.840.1.113883.5.25";
 const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
 /// The service event that holds the time a document is about (MedCom CDA header, DK).
 const CONTENT_TIME_TEMPLATE: &str = "1.2.208.184.10.1.11";
@@ -222,8 +224,7 @@ impl<'z> Walk<'z> {
     /// Takes what an element at a known place says.
     fn known(&mut self, path: &[&str], element: &BytesStart<'_>) -> Result<(), Fault> {
         if path.last() == Some(&"confidentialityCode") {
-            let code = Attributes::read(element)?.take("code");
-            self.metadata.confidentiality.extend(code);
+            self.metadata.confidentiality.push(confidentiality(element)?);
             return Ok(());
         }
         let [_, place @ ..] = path else { return Ok(()) };
@@ -313,6 +314,17 @@ impl<'z> Walk<'z> {
         }
         self.metadata
     }
+}
+
+/// The code that an element states. A masked or missing one, and one of another system that is not R or V, is the code
+/// `""`, which nothing lets pass: it stands there because somebody had something to say.
+fn confidentiality(element: &BytesStart<'_>) -> Result<String, Fault> {
+    let mut attributes = Attributes::read(element)?;
+    let masked = attributes.take("nullFlavor").is_some();
+    let of_v3 = attributes.take("codeSystem").is_none_or(|system| system == CONFIDENTIALITY_SYSTEM);
+    let code = attributes.take("code").unwrap_or_default();
+    let usable = !masked && (of_v3 || matches!(code.as_str(), "R" | "V"));
+    Ok(if usable { code } else { String::new() })
 }
 
 /// Which end of an interval an element states.

@@ -174,6 +174,38 @@ fn collects_the_confidentiality_of_sections() {
     assert_eq!(read_text(&document(more)).ok().unwrap().confidentiality, ["N", "R"]);
 }
 
+/// A masked confidentiality once counted as no confidentiality, and the document was published to everybody.
+#[test]
+fn a_confidentiality_that_is_masked_or_missing_is_not_taken_as_normal() {
+    let read = |attributes: &str| {
+        let code = "code=\"N\" codeSystem=\"2.16.840.1.113883.5.25\"";
+        read_text(&document("").replace(code, attributes)).ok().unwrap().confidentiality
+    };
+    for unreadable in [
+        "",
+        "nullFlavor='MSK'",
+        "nullFlavor='UNK' code='N'",
+        "code=''",
+        "displayName='normal'",
+        "code='N' codeSystem='1.2.3'",
+    ] {
+        assert_eq!(read(unreadable), [""], "{unreadable}");
+    }
+    assert_eq!(read("code='V' codeSystem='1.2.3'"), ["V"]);
+    assert_eq!(read("code='N'"), ["N"]);
+    let section =
+        "<component><section><confidentialityCode nullFlavor='MSK'/></section></component>";
+    assert_eq!(read_text(&document(section)).ok().unwrap().confidentiality, ["N", ""]);
+}
+
+#[test]
+fn a_code_with_a_line_break_is_left_out() {
+    let text = document("").replace("57059-8", "57059&#10;8");
+    let metadata = read_text(&text).ok().unwrap();
+    assert_eq!(metadata.class, None);
+    assert!(metadata.warnings.contains(&FoundWarning::FieldLeftOut));
+}
+
 #[test]
 fn a_replacement_is_an_amended_document() {
     let lifecycle = |kind: &str| {

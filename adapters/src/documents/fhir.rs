@@ -3,6 +3,9 @@
 //! Read leniently: members that this adapter does not use may have any shape (an R5 `attester.mode`, a missing date).
 //! Not lenient where a guess could name the wrong person: the patient is what `Composition.subject` leads to, or none.
 
+use core::hash::Hash;
+use std::collections::HashMap;
+
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
@@ -12,14 +15,15 @@ use super::times;
 use crate::item::{Coding, DocumentId, FoundWarning, Identifier, Lifecycle};
 use crate::reason::{QuarantineReason, Refusal};
 
-const CONFIDENTIALITY_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
-/// The same code system under its names in older releases.
-const CONFIDENTIALITY_SYSTEMS: [&str; 4] = [
-    CONFIDENTIALITY_SYSTEM,
-    "http://hl7.org/fhir/v3/Confidentiality",
-    "urn:oid:2.16.840.1.113883.5.25",
+/// The v3 Confidentiality code system under its names in all releases, without scheme and in lower case.
+const CONFIDENTIALITY_SYSTEMS: [&str; 3] = [
+    "terminology.hl7.org/codesystem/v3-confidentiality",
+    "hl7.org/fhir/v3/confidentiality",
     "2.16.840.1.113883.5.25",
 ];
+
+/// Most authors that are asked for their unit: each may lead to the same organisation of a million identifiers.
+const MAX_AUTHORS: usize = 256;
 
 /// Reads one file.
 ///
@@ -45,15 +49,34 @@ pub(crate) fn read(text: &str, zone: &TimeZone) -> Result<Metadata, Refusal> {
         .get("author")
         .list()
         .iter()
+        .take(MAX_AUTHORS)
         .find_map(|author| bundle.organisation(author, &mut metadata));
     Ok(metadata)
 }
 
 /// A Bundle whose first entry is a Composition.
+///
+/// References are looked up in maps: a search through the entries for each reference would cost a hostile Bundle's
+/// square.
 struct Bundle<'n> {
     root: &'n Node,
     entries: &'n [Node],
     composition: &'n Node,
+    by_full_url: Only<'n, &'n str>,
+    by_type_and_id: Only<'n, (&'n str, &'n str)>,
+    contained: Only<'n, &'n str>,
+}
+
+/// The one resource of each name; `None` if there are more, because choosing would be guessing.
+type Only<'n, K> = HashMap<K, Option<&'n Node>>;
+
+/// Collects what has a name.
+fn only<'n, K: Eq + Hash>(named: impl Iterator<Item = Option<(K, &'n Node)>>) -> Only<'n, K> {
+    let mut only = HashMap::new();
+    for (name, resource) in named.flatten() {
+        only.entry(name).and_modify(|other| *other = None).or_insert(Some(resource));
+    }
+    only
 }
 
 impl<'n> Bundle<'n> {
@@ -72,12 +95,25 @@ impl<'n> Bundle<'n> {
         }
         let entries = root.get("entry").list();
         let composition = entries.first().map(|first| first.get("resource"));
-        match composition {
-            Some(composition) if is_a(composition, "Composition") => {
-                Ok(Self { root, entries, composition })
-            }
-            _ => not("a document Bundle whose first entry is no Composition".into()),
-        }
+        let composition = match composition {
+            Some(composition) if is_a(composition, "Composition") => composition,
+            _ => return not("a document Bundle whose first entry is no Composition".into()),
+        };
+        let full_url =
+            |entry: &'n Node| Some((entry.get("fullUrl").text()?, entry.get("resource")));
+        let id = |resource: &'n Node| Some((resource.get("id").text()?, resource));
+        let type_and_id = |entry: &'n Node| {
+            let (id, resource) = id(entry.get("resource"))?;
+            Some(((resource.get("resourceType").text()?, id), resource))
+        };
+        Ok(Self {
+            root,
+            entries,
+            composition,
+            by_full_url: only(entries.iter().map(full_url)),
+            by_type_and_id: only(entries.iter().map(type_and_id)),
+            contained: only(composition.get("contained").list().iter().map(id)),
+        })
     }
 
     /// What a reference of the Composition leads to (FHIR R4 "Resolving references in Bundles"); `None` if that is not
@@ -85,37 +121,20 @@ impl<'n> Bundle<'n> {
     fn resolve(&self, reference: &str) -> Option<&'n Node> {
         let reference = reference.split("/_history/").next().unwrap_or(reference);
         if let Some(id) = reference.strip_prefix('#') {
-            let contained = self.composition.get("contained").list().iter();
-            return only(contained.filter(|resource| resource.get("id").text() == Some(id)));
+            return self.contained.get(id).copied().flatten();
         }
         if reference.contains(':') {
-            return self.by_full_url(reference);
+            return self.by_full_url.get(reference).copied().flatten();
         }
         let base = self
             .entries
             .first()
             .and_then(|first| first.get("fullUrl").text())
             .and_then(|url| url.rsplitn(3, '/').nth(2));
-        if let Some(found) = base.and_then(|base| self.by_full_url(&format!("{base}/{reference}")))
-        {
-            return Some(found);
-        }
+        let absolute = base.map(|base| format!("{base}/{reference}"));
+        let found = absolute.and_then(|url| self.by_full_url.get(url.as_str()).copied().flatten());
         // Bundles whose fullUrls do not fit their references are common; type and id must then be unambiguous.
-        let (kind, id) = reference.rsplit_once('/')?;
-        only(
-            self.resources()
-                .filter(|resource| is_a(resource, kind) && resource.get("id").text() == Some(id)),
-        )
-    }
-
-    fn by_full_url(&self, url: &str) -> Option<&'n Node> {
-        let entries = self.entries.iter();
-        only(entries.filter(|entry| entry.get("fullUrl").text() == Some(url)))
-            .map(|entry| entry.get("resource"))
-    }
-
-    fn resources(&self) -> impl Iterator<Item = &'n Node> {
-        self.entries.iter().map(|entry| entry.get("resource"))
+        found.or_else(|| self.by_type_and_id.get(&reference.rsplit_once('/')?).copied().flatten())
     }
 
     /// The organisation behind a reference: itself, or the one that a PractitionerRole acts for. Never a person.
@@ -149,12 +168,6 @@ impl<'n> Bundle<'n> {
 
 fn is_a(resource: &Node, kind: &str) -> bool {
     resource.get("resourceType").text() == Some(kind)
-}
-
-/// The one element of an iterator; `None` if there are more, because choosing would be guessing.
-fn only<T>(mut elements: impl Iterator<Item = T>) -> Option<T> {
-    let first = elements.next()?;
-    elements.next().is_none().then_some(first)
 }
 
 /// A name out of the file that may be shown: letters only, as every FHIR type is.
@@ -233,27 +246,53 @@ fn class(composition: &Node, metadata: &mut Metadata) -> Option<Coding> {
     }
 }
 
-/// All confidentiality codes: of the Composition, of the Bundle, and the security labels of every entry but the
-/// Patient, whose label protects name and address, neither of which is ever registered.
+/// All confidentiality codes: of the Composition, and the security labels of the Bundle and of every resource in it,
+/// however deep, but a Patient: its label protects name and address, neither of which is ever registered.
 ///
 /// What may be a confidentiality and cannot be read is the code `""`, which nothing lets pass.
 fn confidentiality(bundle: &Bundle<'_>) -> Vec<String> {
     let composition = bundle.composition;
-    let own = composition
-        .has("confidentiality")
-        .then(|| composition.get("confidentiality").text().unwrap_or("").to_owned());
-    let labelled = core::iter::once(bundle.root)
-        .chain(bundle.resources().filter(|resource| !is_a(resource, "Patient")))
-        .flat_map(|resource| resource.get("meta").get("security").list());
-    let labels = labelled.filter_map(|label| {
-        let code = label.get("code").text().unwrap_or("");
-        match label.get("system").text() {
-            Some(system) if CONFIDENTIALITY_SYSTEMS.contains(&system) => Some(code.to_owned()),
-            None if matches!(code, "R" | "V") => Some(code.to_owned()),
-            _ => None,
-        }
-    });
-    own.into_iter().chain(labels).collect()
+    let mut codes = Vec::new();
+    // An extension in place of the value says that there is one and that it is masked or unknown.
+    if composition.has("confidentiality") || composition.has("_confidentiality") {
+        codes.push(composition.get("confidentiality").text().unwrap_or("").to_owned());
+    }
+    collect_labels(bundle.root, &mut codes);
+    codes
+}
+
+/// The labels of a resource and of those inside it. As deep as JSON is read at most.
+fn collect_labels(resource: &Node, codes: &mut Vec<String>) {
+    if !is_a(resource, "Patient") {
+        let labels = resource.get("meta").get("security").list();
+        codes.extend(labels.iter().filter_map(confidentiality_of));
+    }
+    for inside in resource.get("contained").list() {
+        collect_labels(inside, codes);
+    }
+    for entry in resource.get("entry").list() {
+        collect_labels(entry.get("resource"), codes);
+    }
+}
+
+/// The confidentiality that a security label states; `None` if it is about something else.
+fn confidentiality_of(label: &Node) -> Option<String> {
+    let code = label.get("code").text().unwrap_or("");
+    let of_v3 = match label.get("system").text() {
+        Some(system) => is_confidentiality_system(system),
+        // It could be anything: nothing that can be read makes it harmless.
+        None => code.is_empty(),
+    };
+    // Whoever writes R or V under a name of their own means what the standard means, or something worse.
+    let restricted = matches!(code.trim(), "R" | "r" | "V" | "v");
+    (of_v3 || restricted).then(|| code.to_owned())
+}
+
+/// Under any of its names, as `http` or `https`, with or without a version (FHIR R4 `canonical`).
+fn is_confidentiality_system(system: &str) -> bool {
+    let system = system.split('|').next().unwrap_or("").trim().to_ascii_lowercase();
+    let bare = ["http://", "https://", "urn:oid:"].iter().find_map(|s| system.strip_prefix(s));
+    CONFIDENTIALITY_SYSTEMS.contains(&bare.unwrap_or(&system).trim_end_matches('/'))
 }
 
 /// The time that the document is about: of its events, else of the encounter, else its own date.

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const CONFIDENTIALITY_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
 /// A document that says everything, of a made-up woman with a replacement number.
 fn document() -> Value {
     json!({
@@ -167,11 +169,90 @@ fn a_confidentiality_that_cannot_be_read_is_not_taken_as_normal() {
     for (label, expected) in [
         (json!({"code": "R"}), vec!["N", "R"]),
         (json!({"system": CONFIDENTIALITY_SYSTEM}), vec!["N", ""]),
-        (json!({"system": "http://other.example", "code": "R"}), vec!["N"]),
+        (json!({"code": 7}), vec!["N", ""]),
+        (json!({"display": "restricted"}), vec!["N", ""]),
+        (json!({"system": "http://other.example", "code": "R"}), vec!["N", "R"]),
+        (json!({"system": "http://other.example", "code": "HTEST"}), vec!["N"]),
+        (json!({"code": "HTEST"}), vec!["N"]),
     ] {
         let metadata = with(|value| value["meta"] = json!({"security": [label]}));
         assert_eq!(metadata.ok().unwrap().confidentiality, expected);
     }
+}
+
+/// R once passed where its system was spelt in another way than ours, and the document was published to everybody.
+#[test]
+fn a_restriction_counts_however_its_system_is_spelt() {
+    for system in [
+        "https://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+        "http://terminology.hl7.org/CodeSystem/v3-Confidentiality|2.0.0",
+        "https://hl7.org/fhir/v3/Confidentiality/",
+        "URN:OID:2.16.840.1.113883.5.25",
+        "2.16.840.1.113883.5.25",
+    ] {
+        let label = |code| json!({"security": [{"system": system, "code": code}]});
+        let metadata = with(|value| value["meta"] = label("R"));
+        assert_eq!(metadata.ok().unwrap().confidentiality, ["N", "R"], "{system}");
+        // A code that nobody knows is one of this system, too.
+        let metadata = with(|value| value["meta"] = label("X"));
+        assert_eq!(metadata.ok().unwrap().confidentiality, ["N", "X"], "{system}");
+    }
+}
+
+#[test]
+fn labels_count_inside_contained_and_nested_resources() {
+    let label = json!({"security": [{"system": CONFIDENTIALITY_SYSTEM, "code": "V"}]});
+    let inside = json!([{"resourceType": "Observation", "id": "i", "meta": label}]);
+    for entry in [0, 1, 4] {
+        let metadata =
+            with(|value| value["entry"][entry]["resource"]["contained"] = inside.clone());
+        assert_eq!(metadata.ok().unwrap().confidentiality, ["N", "V"], "{entry}");
+    }
+    let nested =
+        json!({"resource": {"resourceType": "Bundle", "entry": [{"resource": inside[0]}]}});
+    let metadata = with(|value| value["entry"].as_array_mut().unwrap().push(nested));
+    assert_eq!(metadata.ok().unwrap().confidentiality, ["N", "V"]);
+}
+
+#[test]
+fn a_confidentiality_that_is_masked_is_not_taken_as_normal() {
+    let metadata = with(|value| {
+        let composition = value["entry"][0]["resource"].as_object_mut().unwrap();
+        composition.remove("confidentiality");
+        let masked = json!({"extension": [{"valueCode": "masked"}]});
+        composition.insert("_confidentiality".into(), masked);
+    });
+    assert_eq!(metadata.ok().unwrap().confidentiality, [""]);
+}
+
+/// Each of these references once cost a search through all entries: a file of this size held its folder for hours.
+#[test]
+fn references_that_lead_nowhere_cost_no_search_through_all_entries() {
+    const MANY: usize = 60_000;
+    let metadata = with(|value| {
+        let authors = (0..MANY).map(|n| match n % 3 {
+            0 => json!({"reference": format!("Organization/x{n}")}),
+            1 => json!({"reference": format!("urn:uuid:{n}")}),
+            _ => json!({"reference": format!("#{n}")}),
+        });
+        let composition = &mut value["entry"][0]["resource"];
+        composition["author"] = authors.collect();
+        composition["contained"] = (0..10_000).map(|n| json!({"id": format!("c{n}")})).collect();
+        let entries = value["entry"].as_array_mut().unwrap();
+        entries.extend((0..MANY).map(|n| json!({"fullUrl": format!("urn:other:{n}")})));
+    });
+    assert_eq!(metadata.ok().unwrap().author_unit, None);
+}
+
+#[test]
+fn many_authors_of_one_unit_without_an_identifier_cost_no_square() {
+    const MANY: usize = 60_000;
+    let metadata = with(|value| {
+        let author = json!({"reference": "Organization/o"});
+        value["entry"][0]["resource"]["author"] = vec![author; MANY].into();
+        value["entry"][3]["resource"]["identifier"] = vec![json!({"value": "1"}); MANY].into();
+    });
+    assert_eq!(metadata.ok().unwrap().author_unit, None);
 }
 
 #[test]

@@ -16,6 +16,7 @@ const MAX_VALUES: u32 = 1_000_000;
 
 /// Every member name that any reader here asks for; the rest is skipped without being stored.
 const WANTED: &[&str] = &[
+    "_confidentiality",
     "author",
     "code",
     "coding",

@@ -47,16 +47,14 @@ impl Metadata {
 
     /// Keeps a code if the ledger can take it.
     pub(crate) fn coding(&mut self, system: &str, code: &str) -> Option<Coding> {
-        let fits = (1..=MAX_URI_BYTES).contains(&system.len())
-            && (1..=MAX_CODE_BYTES).contains(&code.len());
+        let fits = is_line(system, MAX_URI_BYTES) && is_line(code, MAX_CODE_BYTES);
         self.kept(fits.then(|| Coding { system: system.to_owned(), code: code.to_owned() }))
     }
 
     /// Keeps an organisation's identifier if the ledger can take it.
     pub(crate) fn organisation(&mut self, system: &str, value: &str) -> Option<Identifier> {
         let system = normalise_system(system);
-        let fits = (1..=MAX_URI_BYTES).contains(&system.len())
-            && (1..=MAX_IDENTIFIER_BYTES).contains(&value.len());
+        let fits = is_line(&system, MAX_URI_BYTES) && is_line(value, MAX_IDENTIFIER_BYTES);
         self.kept(fits.then(|| Identifier { system, value: value.to_owned() }))
     }
 
@@ -130,6 +128,11 @@ impl Metadata {
         }
         Ok(subjects)
     }
+}
+
+/// A text that is there, fits, and can be printed on one line: the ledger takes no other.
+fn is_line(text: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 fn is_language_tag(tag: &str) -> bool {
@@ -258,6 +261,9 @@ mod tests {
     fn leaves_out_what_the_ledger_cannot_take() {
         let mut metadata = Metadata::default();
         assert_eq!(metadata.coding("http://loinc.org", &"9".repeat(65)), None);
+        assert_eq!(metadata.coding("http://loinc.org", "57059\n8"), None);
+        assert_eq!(metadata.coding("http://loinc.org\u{85}", "57059-8"), None);
+        assert_eq!(metadata.organisation("http://a.example", "12\t34"), None);
         assert_eq!(metadata.warnings, [FoundWarning::FieldLeftOut]);
         assert_eq!(metadata.language_tag("da-DK").as_deref(), Some("da-DK"));
         for bad in ["", "d", "da_DK", "12", "da--DK"] {
