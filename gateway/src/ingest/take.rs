@@ -1,0 +1,167 @@
+//! Takes what a scan found: drafts, publication, quarantine.
+
+use sundbro_adapters::{Change, FoundDocument, FoundWarning, SourceKey};
+use sundbro_store::{DraftRefusal, OwnDraft, Quarantined};
+
+use super::draft::{DraftError, Drafting, Outcome};
+use super::{Ingest, blocking};
+
+impl Ingest {
+    /// Takes a group of changes. False when nothing could be published and the pass must be repeated.
+    pub(super) async fn take(&self, changes: Vec<Change>) -> bool {
+        let mut drafts = Vec::new();
+        let mut about: Vec<Published> = Vec::new();
+        for change in changes {
+            match self.draft(change).await {
+                Ok(Some((draft, done))) => {
+                    drafts.push(draft);
+                    about.push(done);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let error = crate::status::chain(&error);
+                    tracing::warn!(
+                        adapter = self.adapter.name(),
+                        error,
+                        "an item is tried again later"
+                    );
+                    return false;
+                }
+            }
+        }
+        if drafts.is_empty() {
+            return true;
+        }
+        let outcomes = match self.context.publisher.publish(drafts).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let error = crate::status::chain(&*error);
+                tracing::warn!(adapter = self.adapter.name(), error, "items wait for publication");
+                return false;
+            }
+        };
+        let mut all = true;
+        for (outcome, done) in outcomes.into_iter().zip(about) {
+            match outcome {
+                Ok(_) => self.settle(done).await,
+                // Its locator moved between draft and append: the next pass drafts it anew.
+                Err(DraftRefusal::LocatorMoved) => all = false,
+                Err(refusal) => {
+                    let error = crate::status::chain(&refusal);
+                    tracing::error!(adapter = self.adapter.name(), error, "a draft was refused");
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// What a change means for our log: a draft, or nothing.
+    async fn draft(&self, change: Change) -> Result<Option<(OwnDraft, Published)>, DraftError> {
+        let drafting = Drafting {
+            member: self.context.member.clone(),
+            own_log: self.context.own_log,
+            adapter: self.adapter.name().to_owned(),
+            store: self.context.store.clone(),
+            keys: self.context.keys.clone(),
+            subjects: self.context.subjects.clone(),
+        };
+        match change {
+            Change::Found(found) => {
+                self.warn(&found);
+                let key = found.source_key.clone();
+                self.seen().remember(&found);
+                let outcome = blocking(move || drafting.register(&found)).await?;
+                Ok(self.drafted(outcome, key).await)
+            }
+            Change::Gone { source_key } => {
+                let key = source_key.clone();
+                self.seen().forget(&key);
+                let outcome = blocking(move || drafting.withdraw(&source_key)).await?;
+                Ok(self.drafted(outcome, key).await)
+            }
+            Change::Quarantined(item) => {
+                let key = item.source_key.clone();
+                let passing = item.reason.is_passing();
+                self.seen().set_aside(&item);
+                self.quarantine(&key, item.reason.code(), &item.message).await?;
+                if passing {
+                    return Ok(None);
+                }
+                // The source no longer holds what was registered under this key.
+                let outcome = blocking(move || drafting.withdraw(&key)).await?;
+                let Outcome::Draft(draft) = outcome else { return Ok(None) };
+                Ok(Some((*draft, Published { source_key: item.source_key, release: false })))
+            }
+        }
+    }
+
+    async fn drafted(&self, outcome: Outcome, key: SourceKey) -> Option<(OwnDraft, Published)> {
+        let done = Published { source_key: key, release: true };
+        match outcome {
+            Outcome::Draft(draft) => Some((*draft, done)),
+            Outcome::Nothing => {
+                self.settle(done).await;
+                None
+            }
+        }
+    }
+
+    async fn settle(&self, done: Published) {
+        if !done.release {
+            return;
+        }
+        let (store, name) = (self.context.store.clone(), self.adapter.name().to_owned());
+        let released =
+            blocking(move || Ok(store.release(&name, done.source_key.as_bytes())?)).await;
+        if let Err(error) = released {
+            let error = crate::status::chain(&error);
+            tracing::warn!(
+                adapter = self.adapter.name(),
+                error,
+                "an item stays listed in quarantine"
+            );
+        }
+    }
+
+    async fn quarantine(
+        &self,
+        key: &SourceKey,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), DraftError> {
+        let item = Quarantined {
+            adapter: self.adapter.name().to_owned(),
+            source_key: key.as_bytes().to_vec(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            unix_seconds: crate::clock::unix_seconds(),
+        };
+        tracing::warn!(adapter = self.adapter.name(), reason, "an item is in quarantine");
+        let store = self.context.store.clone();
+        blocking(move || Ok(store.quarantine(&item)?)).await
+    }
+
+    fn warn(&self, found: &FoundDocument) {
+        for warning in &found.warnings {
+            let code = warning.code();
+            match warning {
+                FoundWarning::DuplicateDocumentId => {
+                    tracing::warn!(
+                        adapter = self.adapter.name(),
+                        warning = code,
+                        "two items have one document id: both are registered"
+                    );
+                }
+                _ => tracing::info!(adapter = self.adapter.name(), warning = code, "odd document"),
+            }
+        }
+    }
+}
+
+/// What is left to do once a draft is durable.
+struct Published {
+    source_key: SourceKey,
+    /// Whether the item leaves quarantine.
+    release: bool,
+}
