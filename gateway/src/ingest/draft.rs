@@ -15,7 +15,7 @@ use sundbro_store::{Locator, LocatorChange, OwnDraft, Store, StoreError};
 
 use crate::identity::OwnKeys;
 use crate::subject::keys::SubjectKeys;
-use crate::subject::tag::tag_for_writing;
+use crate::subject::tag::{tag, tag_for_writing};
 
 /// How many withdrawals of one source key are looked through for its present record id, after the locators were lost.
 const MAX_GENERATIONS: u32 = 100_000;
@@ -77,7 +77,8 @@ impl Drafting {
         let version = place.registered.as_ref().map_or(0, |pointer| pointer.version) + 1;
         let mut detail = detail(found);
         if let Some(pointer) = &place.registered
-            && is_the_same(pointer, &detail, &subjects, lifecycle(found))
+            && is_the_same(pointer, &detail, lifecycle(found))
+            && self.concerns_the_same(pointer, found)
         {
             // Only its looks changed, or the locator was lost: nothing new for the log.
             let locator = self.locator(found, &place, pointer.version, pointer.position);
@@ -185,6 +186,20 @@ impl Drafting {
         Ok(tags)
     }
 
+    /// Whether the newest version names these persons and no others, in whichever epoch it was written.
+    ///
+    /// Without that epoch's key nobody can tell, and a new version is the lesser harm: a record that stays with the wrong
+    /// person hides from the right one.
+    fn concerns_the_same(&self, pointer: &RecordPointer, found: &FoundDocument) -> bool {
+        let Some(epoch) = pointer.subjects.first().map(|tag| tag.epoch) else { return false };
+        let Some(key) = self.subjects.get(epoch) else { return false };
+        let mut tags: Vec<_> =
+            found.subjects.iter().map(|subject| tag(subject, epoch, &key)).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags == pointer.subjects
+    }
+
     fn locator(
         &self,
         found: &FoundDocument,
@@ -212,18 +227,12 @@ impl Drafting {
 fn is_the_same(
     pointer: &RecordPointer,
     detail: &v1::RecordDetail,
-    subjects: &[SubjectTag],
     lifecycle: v1::RecordLifecycle,
 ) -> bool {
     let Some(registered) = &pointer.detail else { return false };
     let mut registered = registered.clone();
     registered.record = None;
-    let epoch = |tags: &[SubjectTag]| tags.first().map(|tag| tag.epoch);
-    let same_people = match epoch(&pointer.subjects) == epoch(subjects) {
-        true => pointer.subjects == subjects,
-        false => pointer.subjects.len() == subjects.len(),
-    };
-    registered == *detail && same_people && pointer.lifecycle == i32::from(lifecycle)
+    registered == *detail && pointer.lifecycle == i32::from(lifecycle)
 }
 
 fn detail(found: &FoundDocument) -> v1::RecordDetail {

@@ -6,6 +6,8 @@
 mod draft;
 mod known;
 mod take;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -61,6 +63,15 @@ pub struct IngestHandle {
 }
 
 impl IngestHandle {
+    fn new(adapter: Arc<dyn Adapter>) -> Self {
+        Self {
+            adapter,
+            scanned: Arc::new(AtomicBool::new(false)),
+            again: Arc::new(Notify::new()),
+            passes: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
     /// The adapter.
     pub fn adapter(&self) -> &Arc<dyn Adapter> {
         &self.adapter
@@ -95,12 +106,7 @@ pub fn spawn(
     adapter: Arc<dyn Adapter>,
     poll_interval: Duration,
 ) -> (IngestHandle, tokio::task::JoinHandle<()>) {
-    let handle = IngestHandle {
-        adapter: adapter.clone(),
-        scanned: Arc::new(AtomicBool::new(false)),
-        again: Arc::new(Notify::new()),
-        passes: Arc::new(watch::Sender::new(0)),
-    };
+    let handle = IngestHandle::new(adapter.clone());
     let ingest = Ingest {
         context,
         adapter,
