@@ -48,6 +48,9 @@ reasons! {
     /// A confidentiality code that could mean anything.
     UnknownConfidentiality = "UNKNOWN_CONFIDENTIALITY",
         "the confidentiality code is none of U, L, M, N, R, V: correct it where the document is made; until then it is treated as restricted";
+    /// Its metadata breaks a rule of the ledger. No adapter says so: the gateway does.
+    MetadataRefused = "METADATA_REFUSED",
+        "the ledger does not take the metadata of the document: report this as a fault of this program, and describe the file in a sidecar <name>.meta.json";
     /// Well-formed, but no document that this adapter reads.
     NotADocument = "NOT_A_DOCUMENT",
         "the file is neither a FHIR R4 document Bundle (JSON) nor a CDA R2 document: remove it, or describe it in a sidecar <name>.meta.json";

@@ -8,6 +8,7 @@ use sundbro_ledger::blob::Blob;
 use sundbro_ledger::canonical::encode;
 use sundbro_ledger::ids::{ContentDigest, LogId, MemberName, RecordId, SubjectTag};
 use sundbro_ledger::object_id::derived_record_id;
+use sundbro_ledger::payload::{Detail, Payload};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::RecordPointer;
@@ -30,8 +31,8 @@ pub(super) enum DraftError {
     /// The subject key went away.
     #[error("no subject key is here yet: another member grants it when it is reached")]
     NoSubjectKey,
-    /// The item does not fit a blob.
-    #[error("the item's metadata does not fit the ledger's limits: report this as a defect")]
+    /// What the item would say is void: everybody would keep it and nobody would show it.
+    #[error("the ledger does not take the item's metadata: report this as a defect")]
     DoesNotFit,
     /// One key was withdrawn too often.
     #[error("a source key was withdrawn too often: rename the item")]
@@ -87,7 +88,8 @@ impl Drafting {
         }
         let record = wire_id(&place.record);
         detail.record = Some(v1::RecordVersion { record: Some(record.clone()), version });
-        let detail = Blob::frame(&salt()?, &encode(&detail), Audience::Federation)
+        let detail = Detail::new(detail).map_err(|_| DraftError::DoesNotFit)?;
+        let detail = Blob::frame(&salt()?, &detail.encode(), Audience::Federation)
             .map_err(|_| DraftError::DoesNotFit)?;
         let registered = v1::RecordRegistered {
             record: Some(record),
@@ -128,8 +130,10 @@ impl Drafting {
         detail: Option<&Blob>,
         locator: LocatorChange,
     ) -> Result<Outcome, DraftError> {
-        let payload = v1::TransactionPayload { body: Some(body) };
-        let payload = Blob::frame(&salt()?, &encode(&payload), Audience::Federation)
+        let payload = encode(&v1::TransactionPayload { body: Some(body) });
+        // What is published stays for ever, so it is read first as every replica will read it.
+        Payload::parse(&payload).map_err(|_| DraftError::DoesNotFit)?;
+        let payload = Blob::frame(&salt()?, &payload, Audience::Federation)
             .map_err(|_| DraftError::DoesNotFit)?;
         Ok(Outcome::Draft(Box::new(OwnDraft {
             commitment: payload.payload_commitment(),
@@ -216,6 +220,7 @@ impl Drafting {
             content: ContentDigest::new(found.content_sha256),
             size: found.content_size_bytes,
             fingerprint: found.fingerprint.to_bytes().to_vec(),
+            document_id: found.document_id.as_ref().map(|id| id.digest()),
             position,
             live: true,
         }

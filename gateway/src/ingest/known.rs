@@ -1,43 +1,76 @@
-//! What is already known of a source, as its adapter asks it: from the locators, and from what this process has seen.
+//! What is already known of a source, as its adapter asks it: from the tables, and from what this process has seen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sundbro_adapters::{
-    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, Quarantined, SourceKey,
+    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, SourceKey,
 };
-use sundbro_store::Store;
+use sundbro_store::{Store, StoreError};
 
 /// Locators read in one step.
 const PAGE: usize = 1024;
 
-/// What this process has seen of a source and tables do not keep.
+/// What is asked of a source's items so often, or in such a way, that tables do not answer it.
 #[derive(Default)]
 pub(super) struct SeenItems {
-    /// Items that are set aside, and what they looked like: not read again until that changes.
-    aside: HashMap<SourceKey, Fingerprint>,
-    /// Who holds a document id.
-    holders: HashMap<DocumentIdDigest, SourceKey>,
+    /// Items that are in quarantine, and what they looked like: not read again until that changes. `None`: read again
+    /// in each pass, because the reason is passing or because this process has not read them yet.
+    aside: HashMap<SourceKey, Option<Fingerprint>>,
+    /// Who holds a document id. A renamed item and its old name hold it together for a moment.
+    holders: BTreeSet<(DocumentIdDigest, SourceKey)>,
+    /// The document id that an item holds: the way back.
+    held: HashMap<SourceKey, DocumentIdDigest>,
 }
 
 impl SeenItems {
+    /// What the tables have of one adapter's items. Blocking.
+    ///
+    /// # Errors
+    /// When our own disk fails.
+    pub(super) fn load(store: &Store, adapter: &str) -> Result<Self, StoreError> {
+        let mut seen = Self::default();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = store.quarantined_keys(adapter, after.as_deref(), PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            seen.aside.extend(page.into_iter().map(|key| (SourceKey::from_bytes(key), None)));
+        }
+        after = None;
+        loop {
+            let page = store.locators(adapter, after.as_deref(), PAGE)?;
+            let Some(last) = page.last() else { return Ok(seen) };
+            after = Some(last.source_key.clone());
+            for locator in page.into_iter().filter(|locator| locator.live) {
+                if let Some(id) = locator.document_id {
+                    seen.hold(id, SourceKey::from_bytes(locator.source_key));
+                }
+            }
+        }
+    }
+
     pub(super) fn remember(&mut self, found: &FoundDocument) {
-        self.aside.remove(&found.source_key);
+        self.forget(&found.source_key);
         if let Some(id) = &found.document_id {
-            self.holders.entry(id.digest()).or_insert_with(|| found.source_key.clone());
+            self.hold(id.digest(), found.source_key.clone());
         }
     }
 
     pub(super) fn forget(&mut self, key: &SourceKey) {
         self.aside.remove(key);
-        self.holders.retain(|_, holder| holder != key);
+        if let Some(id) = self.held.remove(key) {
+            self.holders.remove(&(id, key.clone()));
+        }
     }
 
-    pub(super) fn set_aside(&mut self, item: &Quarantined) {
-        match item.fingerprint {
-            Some(fingerprint) => self.aside.insert(item.source_key.clone(), fingerprint),
-            None => self.aside.remove(&item.source_key),
-        };
+    pub(super) fn set_aside(&mut self, key: SourceKey, looks: Option<Fingerprint>) {
+        self.aside.insert(key, looks);
+    }
+
+    fn hold(&mut self, id: DocumentIdDigest, key: SourceKey) {
+        self.holders.insert((id, key.clone()));
+        self.held.insert(key, id);
     }
 }
 
@@ -71,7 +104,7 @@ impl KnownItems for Known {
             return None;
         }
         if let Some(aside) = self.seen().aside.get(source_key) {
-            return Some(*aside);
+            return *aside;
         }
         let locator = self.store.locator(self.adapter.name(), source_key.as_bytes()).ok()??;
         let bytes = <&[u8; Fingerprint::LEN]>::try_from(&locator.fingerprint[..]).ok()?;
@@ -79,19 +112,26 @@ impl KnownItems for Known {
     }
 
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
-        self.seen().holders.get(document_id).cloned()
+        let seen = self.seen();
+        let from = (*document_id, SourceKey::from_bytes(Vec::new()));
+        let (id, holder) = seen.holders.range(from..).next()?;
+        (id == document_id).then(|| holder.clone())
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
-        let aside: Vec<SourceKey> = self.seen().aside.keys().cloned().collect();
-        aside.into_iter().for_each(&mut *visit);
+        let aside: HashSet<SourceKey> = self.seen().aside.keys().cloned().collect();
+        aside.iter().cloned().for_each(&mut *visit);
         let mut after: Option<Vec<u8>> = None;
         // A store that fails answers as though it knew nothing more.
         while let Ok(page) = self.store.locators(self.adapter.name(), after.as_deref(), PAGE) {
             let Some(last) = page.last() else { return };
             after = Some(last.source_key.clone());
             for locator in page.into_iter().filter(|locator| locator.live) {
-                visit(SourceKey::from_bytes(locator.source_key));
+                let key = SourceKey::from_bytes(locator.source_key);
+                // In quarantine for a passing reason, and registered as it was before.
+                if !aside.contains(&key) {
+                    visit(key);
+                }
             }
         }
     }

@@ -135,6 +135,11 @@ impl Ingest {
     }
 
     async fn work(self) {
+        while let Err(error) = self.remember_what_is_stored().await {
+            let error = crate::status::chain(&error);
+            tracing::error!(adapter = self.adapter.name(), error, "the source cannot be read yet");
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
         loop {
             self.until_publishing_is_possible().await;
             let wait = match self.pass().await {
@@ -147,6 +152,14 @@ impl Ingest {
                 () = tokio::time::sleep(wait.min(self.poll_interval)) => {}
             }
         }
+    }
+
+    /// What a process before this one left in the tables.
+    async fn remember_what_is_stored(&self) -> Result<(), DraftError> {
+        let (store, adapter) = (self.context.store.clone(), self.adapter.clone());
+        let stored = blocking(move || Ok(SeenItems::load(&store, adapter.name())?)).await?;
+        *self.seen() = stored;
+        Ok(())
     }
 
     /// Waits until our log may grow and a subject key is here: before that nothing could be registered.

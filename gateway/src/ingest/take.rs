@@ -1,6 +1,9 @@
 //! Takes what a scan found: drafts, publication, quarantine.
 
-use sundbro_adapters::{Change, FoundDocument, FoundWarning, SourceKey};
+use sundbro_adapters::{
+    self as item, Change, Fingerprint, FoundDocument, FoundWarning, QuarantineReason, Refusal,
+    SourceKey,
+};
 use sundbro_store::{DraftRefusal, OwnDraft, Quarantined};
 
 use super::draft::{DraftError, Drafting, Outcome};
@@ -58,21 +61,28 @@ impl Ingest {
 
     /// What a change means for our log: a draft, or nothing.
     async fn draft(&self, change: Change) -> Result<Option<(OwnDraft, Published)>, DraftError> {
-        let drafting = Drafting {
-            member: self.context.member.clone(),
-            own_log: self.context.own_log,
-            adapter: self.adapter.name().to_owned(),
-            store: self.context.store.clone(),
-            keys: self.context.keys.clone(),
-            subjects: self.context.subjects.clone(),
-        };
+        let drafting = self.drafting();
         match change {
             Change::Found(found) => {
                 self.warn(&found);
                 let key = found.source_key.clone();
                 self.seen().remember(&found);
-                let outcome = blocking(move || drafting.register(&found)).await?;
-                Ok(self.drafted(outcome, key).await)
+                let looks = found.fingerprint;
+                match blocking(move || drafting.register(&found)).await {
+                    Ok(outcome) => Ok(self.drafted(outcome, key).await),
+                    // One item that nobody could read holds up none of the others.
+                    Err(DraftError::DoesNotFit) => {
+                        let refusal = Refusal::from(QuarantineReason::MetadataRefused);
+                        let item = item::Quarantined {
+                            source_key: key,
+                            fingerprint: Some(looks),
+                            reason: refusal.reason(),
+                            message: refusal.to_string(),
+                        };
+                        self.set_aside(self.drafting(), item).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Change::Gone { source_key } => {
                 let key = source_key.clone();
@@ -80,24 +90,41 @@ impl Ingest {
                 let outcome = blocking(move || drafting.withdraw(&source_key)).await?;
                 Ok(self.drafted(outcome, key).await)
             }
-            Change::Quarantined(item) => {
-                let key = item.source_key.clone();
-                let passing = item.reason.is_passing();
-                self.seen().set_aside(&item);
-                self.quarantine(&key, item.reason.code(), &item.message).await?;
-                if passing {
-                    return Ok(None);
-                }
-                // The source no longer holds what was registered under this key.
-                let outcome = blocking(move || drafting.withdraw(&key)).await?;
-                let Outcome::Draft(draft) = outcome else { return Ok(None) };
-                Ok(Some((*draft, Published { source_key: item.source_key, release: false })))
-            }
+            Change::Quarantined(item) => self.set_aside(drafting, item).await,
+        }
+    }
+
+    /// Quarantines an item, and withdraws what was registered under its key unless the reason is passing.
+    async fn set_aside(
+        &self,
+        drafting: Drafting,
+        item: item::Quarantined,
+    ) -> Result<Option<(OwnDraft, Published)>, DraftError> {
+        let key = item.source_key.clone();
+        self.quarantine(&key, item.reason.code(), &item.message).await?;
+        let done = Published { source_key: key.clone(), then: Then::SetAside(item.fingerprint) };
+        if !item.reason.is_passing()
+            && let Outcome::Draft(draft) = blocking(move || drafting.withdraw(&key)).await?
+        {
+            return Ok(Some((*draft, done)));
+        }
+        self.settle(done).await;
+        Ok(None)
+    }
+
+    fn drafting(&self) -> Drafting {
+        Drafting {
+            member: self.context.member.clone(),
+            own_log: self.context.own_log,
+            adapter: self.adapter.name().to_owned(),
+            store: self.context.store.clone(),
+            keys: self.context.keys.clone(),
+            subjects: self.context.subjects.clone(),
         }
     }
 
     async fn drafted(&self, outcome: Outcome, key: SourceKey) -> Option<(OwnDraft, Published)> {
-        let done = Published { source_key: key, release: true };
+        let done = Published { source_key: key, then: Then::Release };
         match outcome {
             Outcome::Draft(draft) => Some((*draft, done)),
             Outcome::Nothing => {
@@ -108,8 +135,9 @@ impl Ingest {
     }
 
     async fn settle(&self, done: Published) {
-        if !done.release {
-            return;
+        if let Then::SetAside(looks) = done.then {
+            // Only now: an item whose record is still to be withdrawn must be told again.
+            return self.seen().set_aside(done.source_key, looks);
         }
         let (store, name) = (self.context.store.clone(), self.adapter.name().to_owned());
         let released =
@@ -162,6 +190,12 @@ impl Ingest {
 /// What is left to do once a draft is durable.
 struct Published {
     source_key: SourceKey,
-    /// Whether the item leaves quarantine.
-    release: bool,
+    then: Then,
+}
+
+enum Then {
+    /// The item leaves quarantine.
+    Release,
+    /// The item is in quarantine, and is read again when it looks different.
+    SetAside(Option<Fingerprint>),
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
 use sundbro_adapters::profile::Profile;
+use sundbro_adapters::{self as item, KnownItems as _};
 use sundbro_ledger::card::make_card;
 use sundbro_ledger::charter::Environment;
 use sundbro_ledger::checkpoint::Origin;
@@ -28,6 +29,7 @@ const SYSTEM: &str = "http://mrn.example";
 /// A hospital whose log, map and quarantine outlive the ingest that fills them, and its folder of documents.
 struct Home {
     context: IngestContext,
+    charter: Arc<CharterBook>,
     folder: TempDir,
     _disk: TempDir,
 }
@@ -64,20 +66,11 @@ impl Home {
         let subjects =
             Arc::new(SubjectKeys::open(&disk.path().join("keys")).expect("subject keys"));
         subjects.insert(1, SubjectKey::new([1; 32])).expect("epoch 1");
-        let (publisher, _) = publisher::spawn(PublisherContext {
-            member: member.clone(),
-            federation_id,
-            origin,
-            keys: keys.clone(),
-            store: store.clone(),
-            charter,
-            hub: Arc::new(Hub::new()),
-        })
-        .expect("thread");
+        let publisher = publishing(&member, &keys, &store, &charter);
         publisher.allow();
         let stop = CancellationToken::new();
         let context = IngestContext { member, own_log, store, keys, subjects, publisher, stop };
-        Self { context, folder: tempfile::tempdir().expect("folder"), _disk: disk }
+        Self { context, charter, folder: tempfile::tempdir().expect("folder"), _disk: disk }
     }
 
     /// What a start of the gateway makes: it knows what the store knows.
@@ -90,13 +83,15 @@ impl Home {
     }
 
     async fn start_with(&self, adapter: Arc<dyn Adapter>) -> Ingest {
-        Ingest {
+        let ingest = Ingest {
             context: self.context.clone(),
             handle: IngestHandle::new(adapter.clone()),
             adapter,
             poll_interval: Duration::from_secs(3600),
             seen: Arc::default(),
-        }
+        };
+        ingest.remember_what_is_stored().await.expect("read");
+        ingest
     }
 
     /// A file and its sidecar.
@@ -134,6 +129,26 @@ impl Home {
         let (items, _) = self.context.store.quarantined(&[], 100).expect("read");
         items.into_iter().map(|item| item.reason).collect()
     }
+}
+
+/// A publisher that does not append before it is allowed to.
+fn publishing(
+    member: &MemberName,
+    keys: &Arc<OwnKeys>,
+    store: &Arc<Store>,
+    charter: &Arc<CharterBook>,
+) -> PublisherHandle {
+    let federation_id = charter.history().federation_id();
+    let context = PublisherContext {
+        member: member.clone(),
+        federation_id,
+        origin: Origin::new(member, &federation_id, 1),
+        keys: keys.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        hub: Arc::new(Hub::new()),
+    };
+    publisher::spawn(context).expect("thread").0
 }
 
 fn entry(member: &MemberName, own: &[SigningKey; 3]) -> MemberEntry {
@@ -186,4 +201,120 @@ async fn a_corrected_person_is_a_new_version_in_whichever_epoch_the_old_one_was_
     pass(&home.start().await).await;
     let after = home.pointer("letter.txt");
     assert_eq!((after.version, after.subjects[0].epoch), (2, 2));
+}
+
+/// Document ids were remembered by the process alone: after a restart a copy went unnoticed.
+#[tokio::test]
+async fn two_items_with_one_document_id_are_seen_after_a_restart_too() {
+    let home = Home::new();
+    home.put("a.txt", "anna");
+    pass(&home.start().await).await;
+    let ingest = home.start().await;
+    let id = home.locator("a.txt").expect("registered").document_id.expect("an id");
+    let holder = |ingest: &Ingest| {
+        let (store, seen) = (home.context.store.clone(), ingest.seen.clone());
+        Known::new(store, ingest.adapter.clone(), seen, false)
+            .holder_of(&id)
+            .map(|key| key.for_operator())
+    };
+    assert_eq!(holder(&ingest).as_deref(), Some("a.txt"));
+    // Who is gone holds nothing, and who takes its place does.
+    home.remove("a.txt");
+    home.put("b.txt", "anna");
+    pass(&ingest).await;
+    assert_eq!(holder(&ingest).as_deref(), Some("b.txt"));
+    assert_eq!(holder(&home.start().await).as_deref(), Some("b.txt"));
+}
+
+/// What was removed while the gateway was down stayed listed in quarantine for ever.
+#[tokio::test]
+async fn an_item_that_went_while_the_gateway_was_down_leaves_the_quarantine() {
+    let home = Home::new();
+    fs::write(home.folder.path().join("alone.pdf"), "%PDF").expect("file");
+    home.put("letter.txt", "anna");
+    pass(&home.start().await).await;
+    assert_eq!(home.quarantined(), ["NO_SIDECAR"]);
+    // A passing reason keeps no looks, and the record beside it.
+    let ingest = home.start().await;
+    let unreadable = item::Quarantined {
+        source_key: item::SourceKey::from_bytes("letter.txt"),
+        fingerprint: None,
+        reason: item::QuarantineReason::Unreadable,
+        message: String::new(),
+    };
+    assert!(ingest.take(vec![item::Change::Quarantined(unreadable)]).await);
+    assert_eq!(home.quarantined().len(), 2);
+    assert!(home.locator("letter.txt").expect("registered").live);
+
+    home.remove("alone.pdf");
+    home.remove("letter.txt");
+    let report = pass(&home.start().await).await;
+    assert_eq!((report.gone, home.quarantined().len()), (2, 0));
+    assert!(home.pointer("letter.txt").withdrawn);
+}
+
+/// An item that became readable again looked as it did before, so it was never read again.
+#[tokio::test]
+async fn what_could_not_be_read_is_read_in_each_pass_until_it_can() {
+    let home = Home::new();
+    home.put("letter.txt", "anna");
+    let ingest = home.start().await;
+    pass(&ingest).await;
+    let unreadable = item::Quarantined {
+        source_key: item::SourceKey::from_bytes("letter.txt"),
+        fingerprint: None,
+        reason: item::QuarantineReason::ChangedWhileRead,
+        message: String::new(),
+    };
+    assert!(ingest.take(vec![item::Change::Quarantined(unreadable)]).await);
+    assert_eq!(pass(&ingest).await.found, 1);
+    assert_eq!(home.quarantined(), [""; 0]);
+    assert_eq!(pass(&ingest).await.unchanged, 1);
+}
+
+/// One value with a line break in it made a detail that is void for ever, and a record that nobody could retrieve.
+#[tokio::test]
+async fn metadata_that_the_ledger_does_not_take_is_quarantined_and_holds_up_nothing() {
+    let home = Home::new();
+    home.put("bad.txt", "anna");
+    home.put("good.txt", "anna");
+    let ingest = home.start().await;
+    let mut changes = Vec::new();
+    ingest
+        .adapter
+        .scan(&item::MemoryItems::new(), &mut |mut change| {
+            if let item::Change::Found(found) = &mut change
+                && found.source_key.for_operator() == "bad.txt"
+            {
+                let (system, code) = ("http://loinc.org".to_owned(), "57059\n8".to_owned());
+                found.class = Some(item::Coding { system, code });
+            }
+            changes.push(change);
+            ControlFlow::Continue(())
+        })
+        .expect("a scan");
+    assert!(ingest.take(changes).await, "the pass goes on");
+    assert_eq!(home.quarantined(), ["METADATA_REFUSED"]);
+    assert!(home.locator("bad.txt").is_none());
+    assert!(home.pointer("good.txt").detail.is_some());
+}
+
+/// The publisher stopped between quarantine and withdrawal: the item counted as told, and its record stayed published.
+#[tokio::test]
+async fn a_record_whose_withdrawal_was_not_published_is_withdrawn_in_a_later_pass() {
+    let mut home = Home::new();
+    home.put("letter.txt", "anna");
+    pass(&home.start().await).await;
+    let sidecar = home.folder.path().join("letter.txt.meta.json");
+    let restricted = fs::read_to_string(&sidecar).expect("sidecar").replace("\"N\"", "\"R\"");
+    fs::write(&sidecar, restricted + "\n").expect("sidecar");
+
+    let IngestContext { member, keys, store, .. } = &home.context;
+    let publisher = publishing(member, keys, store, &home.charter);
+    home.context.publisher = publisher.clone();
+    let ingest = home.start().await;
+    assert!(matches!(ingest.pass().await, Pass::TryAgain));
+    publisher.allow();
+    pass(&ingest).await;
+    assert!(home.pointer("letter.txt").withdrawn);
 }

@@ -29,6 +29,8 @@ pub struct Locator {
     pub size: u64,
     /// What the adapter compares before it serves: size, mtime, inode or ETag, in its own form.
     pub fingerprint: Vec<u8>,
+    /// SHA-256 of the id that the document gives itself: enough to see that two items have one. `None` if it has none.
+    pub document_id: Option<[u8; 32]>,
     /// Position of the entry that registered the version, or that withdrew it.
     pub position: u64,
     /// Whether the source holds it. A withdrawn one is kept: it carries the generation.
@@ -93,6 +95,7 @@ impl Locator {
             .fixed(self.content.as_bytes())
             .u64(self.size)
             .bytes(&self.fingerprint)
+            .bytes(self.document_id.as_ref().map_or(&[], |digest| &digest[..]))
             .u64(self.position)
             .u8(u8::from(self.live))
             .done()
@@ -109,6 +112,10 @@ impl Locator {
             content: ContentDigest::new(fields.array()?),
             size: fields.u64()?,
             fingerprint: fields.bytes()?.to_vec(),
+            document_id: match fields.bytes()? {
+                [] => None,
+                digest => Some(digest.try_into().map_err(|_| RowProblem::Fields)?),
+            },
             position: fields.u64()?,
             live: fields.u8()? == 1,
         };
@@ -285,6 +292,30 @@ impl Store {
         write.commit().map(|()| was)
     }
 
+    /// Source keys of one adapter's items in quarantine, in a fixed order after the item with the source key `after`, at
+    /// most `max`.
+    pub fn quarantined_keys(
+        &self,
+        adapter: &str,
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let prefix = adapter_prefix(adapter);
+        let start = after.map_or_else(|| prefix.clone(), |key| source_row_key(adapter, key));
+        let mut keys = Vec::new();
+        let view = self.ledger.read()?;
+        let range = &start[..]..&prefix_end(&prefix)[..];
+        walk(&view.table(&QUARANTINE)?, &QUARANTINE, range, |key, value| {
+            let body = opened(&QUARANTINE, key, value)?;
+            if after.is_none() || key != start {
+                let item = Quarantined::from_body(body).map_err(|it| misfit(&QUARANTINE, it))?;
+                keys.push(item.source_key);
+            }
+            Ok(keys.len() < max)
+        })?;
+        Ok(keys)
+    }
+
     /// Items in quarantine in a fixed order from `page_token` on (empty: from the start), at most `max`, and the token
     /// to go on with; empty: that was all.
     pub fn quarantined(
@@ -324,10 +355,13 @@ mod tests {
             content: ContentDigest::new([3; 32]),
             size: 99,
             fingerprint: vec![1, 2, 3],
+            document_id: Some([4; 32]),
             position: 5,
             live: true,
         };
         assert_eq!(Locator::from_body(&locator.to_body()), Ok(locator.clone()));
+        let nameless = Locator { document_id: None, ..locator.clone() };
+        assert_eq!(Locator::from_body(&nameless.to_body()), Ok(nameless));
         assert!(!format!("{locator:?}").contains("letter"));
     }
 }

@@ -426,6 +426,7 @@ fn orphans_are_own_live_records_that_no_locator_derives() {
         content: sundbro_ledger::ids::ContentDigest::new([2; 32]),
         size: 1,
         fingerprint: Vec::new(),
+        document_id: None,
         position: 1,
         live: true,
     };

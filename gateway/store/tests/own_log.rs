@@ -26,6 +26,7 @@ fn locator(record: u8, version: u32, content: u8) -> Locator {
         content: ContentDigest::new([content; 32]),
         size: 10,
         fingerprint: vec![1],
+        document_id: None,
         position: 0,
         live: true,
     }

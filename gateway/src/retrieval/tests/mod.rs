@@ -399,6 +399,7 @@ fn register(version: u32, bytes: &[u8]) -> OwnDraft {
             content: ContentDigest::new(digest),
             size: bytes.len() as u64,
             fingerprint: FINGERPRINT.to_bytes().to_vec(),
+            document_id: None,
             position: 0,
             live: true,
         })),

@@ -91,6 +91,7 @@ fn own_log(store: &Store, owner: &Member) {
                 content: ContentDigest::new([n; 32]),
                 size: 100,
                 fingerprint: vec![n; 12],
+                document_id: None,
                 position: 0,
                 live: true,
             }));
