@@ -3,7 +3,7 @@
 //! The id is what everything that the gateway ever verifies hangs on. It must come on another way than the charter: the
 //! configuration holds it, and a person types it.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -100,8 +100,11 @@ const STORE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 fn ask() -> Result<String, CliError> {
     let failed = |error| CliError::new(Exit::Usage, error);
     if std::io::stdin().is_terminal() {
-        print!("Federation id, as you got it from somebody you trust: ");
-        std::io::stdout().flush().map_err(failed)?;
+        super::put(
+            &mut std::io::stdout(),
+            "Federation id, as you got it from somebody you trust: ",
+        )
+        .map_err(failed)?;
     }
     let mut line = String::new();
     // 64 digits and what a person may add around them.

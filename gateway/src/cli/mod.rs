@@ -17,6 +17,7 @@ mod run;
 mod verify;
 
 use std::error::Error;
+use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
 pub use exit::Exit;
@@ -110,10 +111,11 @@ pub struct Output {
 impl Output {
     /// Prints a result in the form that was asked for.
     pub fn print(self, text: &str, json: &serde_json::Value) {
-        if self.json {
-            println!("{json}");
-        } else {
-            println!("{text}");
+        let mut line = if self.json { json.to_string() } else { text.to_owned() };
+        line.push('\n');
+        if let Err(error) = put(&mut io::stdout().lock(), &line) {
+            self.fail(&CliError::new(Exit::Failed, error));
+            std::process::exit(Exit::Failed as i32);
         }
     }
 
@@ -129,16 +131,30 @@ impl Output {
             let json = serde_json::json!({
                 "error": text, "reason": error.reason, "exit_code": error.exit as u8,
             });
-            eprintln!("{json}");
+            tell(&format!("{json}\n"));
             return;
         }
-        eprintln!("error: {}", error.error);
+        let mut text = format!("error: {}\n", error.error);
         let mut source = error.error.source();
         while let Some(cause) = source {
-            eprintln!("  because: {cause}");
+            text.push_str(&format!("  because: {cause}\n"));
             source = cause.source();
         }
+        tell(&text);
     }
+}
+
+/// Writes all of it, unless the reader has gone: `| head` has read enough, and that is no failure of ours.
+fn put(to: &mut dyn Write, text: &str) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// To standard error. If even that cannot be written there is nobody left to tell.
+fn tell(text: &str) {
+    drop(put(&mut io::stderr().lock(), text));
 }
 
 /// Runs one command line to its end.
