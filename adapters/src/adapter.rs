@@ -32,7 +32,7 @@ pub trait Adapter: Send + Sync + 'static {
     /// Goes through the source once and says what differs from what is known. Blocks.
     ///
     /// A broken item is quarantined and the rest flows. What cannot be seen (a folder that cannot be read) is never
-    /// called gone.
+    /// called gone. Ends soon after [`KnownItems::should_stop`] says so, in the middle of an item too.
     ///
     /// # Errors
     /// Fails if the source as a whole cannot be trusted to be what it was; then nothing is said to be gone.
@@ -70,6 +70,12 @@ pub trait KnownItems: Send + Sync {
 
     /// Every known key, in any order.
     fn for_each(&self, visit: &mut dyn FnMut(SourceKey));
+
+    /// Whether the scan is to end now: asked for each item and between the pieces of a long one, because a scan that finds
+    /// nothing new emits nothing and so hears nothing.
+    fn should_stop(&self) -> bool {
+        false
+    }
 
     /// The cursor of the last complete scan, for systems that have one.
     fn cursor(&self) -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::adapter::{Adapter, Change, KnownItems, MAX_FRAME_BYTES, OpenError, ScanReport};
-use crate::item::{FoundDocument, SourceKey};
+use crate::item::{DocumentIdDigest, Fingerprint, FoundDocument, SourceKey};
 use crate::memory::MemoryItems;
 
 /// A local system that the kit can change.
@@ -49,7 +49,8 @@ pub async fn check(bench: &mut dyn Bench) -> Result<(), Violation> {
     a_change_is_a_new_fingerprint_under_the_same_key(bench, &known).await?;
     a_bad_item_stops_nothing(bench, &known)?;
     a_removed_item_is_gone_once(bench, &known).await?;
-    a_scan_can_be_ended(bench)
+    a_scan_can_be_ended(bench)?;
+    a_scan_that_is_to_stop_says_nothing_more(bench, &known)
 }
 
 fn every_item_is_found(bench: &mut dyn Bench, known: &MemoryItems) -> Result<(), Violation> {
@@ -166,6 +167,45 @@ fn a_scan_can_be_ended(bench: &mut dyn Bench) -> Result<(), Violation> {
     let law = "a scan ends when it is told to, and does not call itself complete";
     match result {
         Ok(report) => hold(law, told == 1 && !report.complete, &report),
+        Err(error) => broken(law, &error),
+    }
+}
+
+/// What is known, by a gateway that stops.
+struct Stopping<'k>(&'k MemoryItems);
+
+impl KnownItems for Stopping<'_> {
+    fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.0.fingerprint(source_key)
+    }
+
+    fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
+        self.0.holder_of(document_id)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+        self.0.for_each(visit);
+    }
+
+    fn should_stop(&self) -> bool {
+        true
+    }
+}
+
+fn a_scan_that_is_to_stop_says_nothing_more(
+    bench: &mut dyn Bench,
+    known: &MemoryItems,
+) -> Result<(), Violation> {
+    bench.put(12, 1);
+    bench.remove(1);
+    let mut told = 0;
+    let result = bench.adapter().scan(&Stopping(known), &mut |_| {
+        told += 1;
+        ControlFlow::Continue(())
+    });
+    let law = "a scan whose gateway stops ends before the next item, and calls nothing gone";
+    match result {
+        Ok(report) => hold(law, told == 0 && !report.complete, &report),
         Err(error) => broken(law, &error),
     }
 }

@@ -53,4 +53,4 @@ pub use memory::MemoryItems;
 pub use profile::{Accepted, IdentifierNote, Profile, Rejected, UnknownProfile};
 pub use reason::{QuarantineReason, Refusal};
 pub use subject::LocalSubject;
-pub use watch::{SourceEvent, WatchError, WatchOptions, watch};
+pub use watch::{SourceEvent, WatchError, WatchOptions, rest_after, watch};

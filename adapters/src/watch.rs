@@ -9,10 +9,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::{Adapter, Change, KnownItems, ScanError, ScanReport};
+use crate::item::{DocumentIdDigest, Fingerprint, SourceKey};
 
 /// A scan may take at most a fifth of the time: in a folder where something is written every second, the walk over all
 /// its files must not become a full-time job.
 const REST_PER_SCAN: u32 = 4;
+
+/// How long to rest after a scan, whatever changes meanwhile: a multiple of what it took, but at least `least`, so that
+/// a burst of changes is one scan, and at most `most`, so that one long scan does not blind us for hours.
+pub fn rest_after(took: Duration, least: Duration, most: Duration) -> Duration {
+    took.saturating_mul(REST_PER_SCAN).min(most).max(least)
+}
 
 /// How an adapter is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +76,11 @@ pub async fn watch(
     loop {
         let began = Instant::now();
         let result = {
-            let (scanned, known) = (Arc::clone(&adapter), Arc::clone(&known));
+            let scanned = Arc::clone(&adapter);
+            let known = Until { known: Arc::clone(&known), stop: stop.clone() };
             let (events, stop) = (events.clone(), stop.clone());
             tokio::task::spawn_blocking(move || {
-                scanned.scan(&*known, &mut |change| {
+                scanned.scan(&known, &mut |change| {
                     let change = SourceEvent::Change(Box::new(change));
                     if stop.is_cancelled() || events.blocking_send(change).is_err() {
                         return ControlFlow::Break(());
@@ -85,7 +93,7 @@ pub async fn watch(
         };
         let took = began.elapsed();
         let look_again_in = result.as_ref().ok().and_then(|report| report.look_again_in);
-        let pause = options.least_pause.max(took * REST_PER_SCAN);
+        let pause = rest_after(took, options.least_pause, options.poll_interval);
         let wait = look_again_in.unwrap_or(options.poll_interval).min(options.poll_interval);
         let sent = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -105,6 +113,34 @@ pub async fn watch(
             () = stop.cancelled() => return Ok(()),
             () = sleep_until(earliest) => {}
         }
+    }
+}
+
+/// What is known, until a scan is to end.
+struct Until {
+    known: Arc<dyn KnownItems>,
+    stop: CancellationToken,
+}
+
+impl KnownItems for Until {
+    fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.known.fingerprint(source_key)
+    }
+
+    fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
+        self.known.holder_of(document_id)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+        self.known.for_each(visit);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.is_cancelled() || self.known.should_stop()
+    }
+
+    fn cursor(&self) -> Option<Vec<u8>> {
+        self.known.cursor()
     }
 }
 
@@ -151,6 +187,16 @@ mod tests {
         }
         assert_eq!(told, 2, "each file once");
         task.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn rests_four_times_as_long_as_it_worked_within_bounds() {
+        let seconds = Duration::from_secs;
+        let rest = |took| rest_after(took, seconds(1), seconds(30));
+        assert_eq!(rest(Duration::ZERO), seconds(1));
+        assert_eq!(rest(seconds(2)), seconds(8));
+        assert_eq!(rest(seconds(3600)), seconds(30));
+        assert_eq!(rest(Duration::MAX), seconds(30));
     }
 
     #[tokio::test]

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use sundbro_adapters::conformance::{Bench, check};
 use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
 use sundbro_adapters::{
-    Adapter, Change, Content, Emit, Fingerprint, Health, KnownItems, MemoryItems, OpenError,
-    Profile, ScanError, ScanReport, SourceKey,
+    Adapter, Change, Content, DocumentIdDigest, Emit, Fingerprint, Health, KnownItems, MemoryItems,
+    OpenError, Profile, ScanError, ScanReport, SourceKey,
 };
 
 /// A folder whose items are all of one format.
@@ -118,6 +118,25 @@ enum Fault {
     StopsAtTheBad,
     /// Opens whatever stands under a key.
     OpensAnything,
+    /// Scans on when the gateway stops.
+    HearsNoStop,
+}
+
+/// What is known, without the stop.
+struct Deaf<'k>(&'k dyn KnownItems);
+
+impl KnownItems for Deaf<'_> {
+    fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.0.fingerprint(source_key)
+    }
+
+    fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
+        self.0.holder_of(document_id)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+        self.0.for_each(visit);
+    }
 }
 
 /// A good adapter with one fault.
@@ -136,9 +155,10 @@ impl Adapter for Faulty {
     }
 
     fn scan(&self, known: &dyn KnownItems, emit: Emit<'_>) -> Result<ScanReport, ScanError> {
-        let nothing = MemoryItems::new();
+        let (nothing, deaf) = (MemoryItems::new(), Deaf(known));
         let known: &dyn KnownItems = match self.fault {
             Fault::RepeatsItself => &nothing,
+            Fault::HearsNoStop => &deaf,
             _ => known,
         };
         self.adapter.scan(known, &mut |change| match (&change, self.fault) {
@@ -179,6 +199,10 @@ async fn the_kit_finds_each_fault() {
         (Fault::RepeatsItself, "a new adapter says nothing of what is known"),
         (Fault::StopsAtTheBad, "what stands beside a bad item is found"),
         (Fault::OpensAnything, "only the changed item is refused"),
+        (
+            Fault::HearsNoStop,
+            "a scan whose gateway stops ends before the next item, and calls nothing gone",
+        ),
     ] {
         let write = |item: u32, version: u32| {
             let sidecar = r#"{"subjects":[{"system":"http://mrn.example","value":"7"}],

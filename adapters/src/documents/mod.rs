@@ -119,7 +119,8 @@ impl Adapter for DocumentsAdapter {
         // Before the walk, so that nothing changes unseen between the two.
         self.start_watching(&root);
         let mut pass = Pass::new(self, &root, known, emit);
-        let end = walk::walk(&root, &mut |seen| pass.take(seen)).map_err(unavailable)?;
+        let stop = || known.should_stop();
+        let end = walk::walk(&root, &stop, &mut |seen| pass.take(seen)).map_err(unavailable)?;
         match end {
             ControlFlow::Continue(()) => pass.finish(),
             ControlFlow::Break(()) => Ok(pass.broken_off()),

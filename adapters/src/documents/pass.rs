@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::read::NotRead;
 use super::walk::{Candidate, Seen};
 use super::{DocumentsAdapter, read, walk};
 use crate::adapter::{Change, Emit, KnownItems, Quarantined, ScanError, ScanReport};
@@ -90,9 +91,11 @@ impl<'a> Pass<'a> {
             self.report.look_again_in = Some(soonest);
             return ControlFlow::Continue(());
         }
-        match read::read(self.root, candidate, &self.adapter.settings) {
+        let stop = || self.known.should_stop();
+        match read::read(self.root, candidate, &self.adapter.settings, &stop) {
             Ok(found) => self.found(found),
-            Err(refusal) => {
+            Err(NotRead::Stopped) => ControlFlow::Break(()),
+            Err(NotRead::Refused(refusal)) => {
                 // What says nothing about the content is tried again in each pass.
                 let tried = !refusal.reason().is_passing();
                 let fingerprint = tried.then_some(candidate.fingerprint);
@@ -178,6 +181,10 @@ impl<'a> Pass<'a> {
 
     /// Says what is gone: everything known that was not seen, except where we could not look.
     pub(crate) fn finish(mut self) -> Result<ScanReport, ScanError> {
+        // The last folder may have been listed in part.
+        if self.known.should_stop() {
+            return Ok(self.report);
+        }
         let mut known = 0;
         let mut gone = Vec::new();
         let (seen, blind) = (&self.seen, &self.blind);

@@ -21,7 +21,21 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// How far into a file that is too large to be parsed its format is looked for.
 const SNIFF_BYTES: u64 = 4096;
 
-/// Reads a file that has come to rest.
+/// Why there is nothing to register.
+pub(crate) enum NotRead {
+    /// The file cannot be registered.
+    Refused(Refusal),
+    /// The reader was told to stop.
+    Stopped,
+}
+
+impl<R: Into<Refusal>> From<R> for NotRead {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// Reads a file that has come to rest, until `stop` says that it is enough.
 ///
 /// # Errors
 /// Fails with the reason for which it cannot be registered.
@@ -29,7 +43,8 @@ pub(crate) fn read(
     root: &Path,
     candidate: &Candidate,
     settings: &DocumentsSettings,
-) -> Result<FoundDocument, Refusal> {
+    stop: &dyn Fn() -> bool,
+) -> Result<FoundDocument, NotRead> {
     let (mut file, looks) =
         open(root, &candidate.path).map_err(|_| QuarantineReason::Unreadable)?;
     let expected = Fingerprint { companion: 0, ..candidate.fingerprint };
@@ -42,7 +57,7 @@ pub(crate) fn read(
     let (metadata, content_sha256) = match &candidate.sidecar {
         Some(path) => {
             let described = described(root, path, settings)?;
-            (described, hash(&mut file, looks.size_bytes)?)
+            (described, hash(&mut file, looks.size_bytes, stop)?)
         }
         None => parsed(&mut file, looks.size_bytes, settings)?,
     };
@@ -54,7 +69,7 @@ pub(crate) fn read(
     if now.ok() != Some(expected) || companion_now != candidate.fingerprint.companion {
         return Err(QuarantineReason::ChangedWhileRead.into());
     }
-    judge(candidate, metadata, content_sha256, settings)
+    Ok(judge(candidate, metadata, content_sha256, settings)?)
 }
 
 /// Opens a plain file below a canonical root, on a path without links, and says what it looks like.
@@ -140,11 +155,15 @@ fn text(content: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// SHA-256 of a file of any size, which must have the size that was seen.
-fn hash(file: &mut File, size_bytes: u64) -> Result<[u8; 32], Refusal> {
+fn hash(file: &mut File, size_bytes: u64, stop: &dyn Fn() -> bool) -> Result<[u8; 32], NotRead> {
     let mut hasher = Sha256::new();
     let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
     let mut total = 0_u64;
     loop {
+        // A described file has any size, so hours may pass here.
+        if stop() {
+            return Err(NotRead::Stopped);
+        }
         let count = match file.read(&mut piece) {
             Ok(0) => break,
             Ok(count) => count,

@@ -391,6 +391,56 @@ fn nothing_below_a_folder_that_cannot_be_listed_is_called_gone() {
     assert_eq!(gone, ["c.xml", "shut-not/b.xml"]);
 }
 
+/// What is known, until enough has been asked.
+struct Impatient<'k>(&'k MemoryItems, AtomicU64);
+
+impl KnownItems for Impatient<'_> {
+    fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.0.fingerprint(source_key)
+    }
+
+    fn holder_of(&self, document_id: &crate::item::DocumentIdDigest) -> Option<SourceKey> {
+        self.0.holder_of(document_id)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+        self.0.for_each(visit);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.1.fetch_add(1, Ordering::SeqCst) >= 20
+    }
+}
+
+/// A file of this size kept a stopped gateway alive, and its database locked, until it was hashed.
+#[test]
+fn a_scan_ends_in_the_middle_of_a_huge_file_when_it_is_told_to() {
+    let folder = Folder::new();
+    folder.put("huge.bin", "");
+    // A file of holes: reading it through would take hours all the same.
+    let file = fs::File::options().write(true).open(folder.path("huge.bin")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    folder.written("huge.bin", NOW - 3600);
+    folder.put("huge.bin.meta.json", SIDECAR);
+    let known = Impatient(&folder.known, AtomicU64::new(0));
+    let report = folder.adapter().scan(&known, &mut |_| panic!("nothing was read")).unwrap();
+    assert_eq!((report.found, report.quarantined, report.complete), (0, 0, false));
+}
+
+/// Nothing was emitted, so nothing heard that the gateway stops.
+#[test]
+fn a_scan_that_finds_nothing_new_ends_when_it_is_told_to_and_calls_nothing_gone() {
+    let folder = Folder::new();
+    for item in 0..30 {
+        folder.put(&format!("{item:02}/a.xml"), &cda(&item.to_string()));
+    }
+    folder.scan();
+    fs::remove_file(folder.path("29/a.xml")).unwrap();
+    let known = Impatient(&folder.known, AtomicU64::new(0));
+    let report = folder.adapter().scan(&known, &mut |_| panic!("nothing is new")).unwrap();
+    assert!(report.unchanged < 29 && !report.complete && report.gone == 0, "{report:?}");
+}
+
 #[test]
 fn warnings_name_what_is_odd_about_a_document() {
     let folder = Folder::new();

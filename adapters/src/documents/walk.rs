@@ -51,17 +51,18 @@ pub(crate) struct Candidate {
     pub(crate) sidecar: Option<PathBuf>,
 }
 
-/// Visits everything below `root`, which is canonical.
+/// Visits everything below `root`, which is canonical, until `stop` or the visitor says that it is enough.
 ///
 /// # Errors
 /// Fails if the root itself cannot be listed.
 pub(crate) fn walk(
     root: &Path,
+    stop: &dyn Fn() -> bool,
     visit: &mut dyn FnMut(Seen) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
     let mut folders = vec![Folder { path: root.to_owned(), key: Vec::new(), depth: 0 }];
     while let Some(folder) = folders.pop() {
-        let (names, whole) = match names(&folder.path) {
+        let (names, whole) = match names(&folder.path, stop) {
             Ok(listed) => listed,
             Err(error) if folder.depth == 0 => return Err(error),
             // It was removed since its parent was listed.
@@ -75,6 +76,10 @@ pub(crate) fn walk(
         }
         let mut below = Vec::new();
         for name in &names {
+            // Here and not at the visitor: of a million folders or links it hears nothing.
+            if stop() {
+                return Ok(ControlFlow::Break(()));
+            }
             let seen = match folder.look(root, name, &names) {
                 Looked::Seen(seen) => seen,
                 Looked::Folder(folder) => {
@@ -182,11 +187,11 @@ fn refused(key: Vec<u8>, fingerprint: Option<Fingerprint>, reason: QuarantineRea
     Looked::Seen(Seen::Refused { key, fingerprint, refusal: reason.into() })
 }
 
-/// The names in a folder in order, and whether all of them could be read.
-fn names(folder: &Path) -> io::Result<(Vec<OsString>, bool)> {
+/// The names in a folder in order, and whether all of them could be read; fewer once `stop` says so.
+fn names(folder: &Path, stop: &dyn Fn() -> bool) -> io::Result<(Vec<OsString>, bool)> {
     let mut names = Vec::new();
     let mut whole = true;
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(folder)?.take_while(|_| !stop()) {
         match entry {
             Ok(entry) => names.push(entry.file_name()),
             Err(_) => whole = false,

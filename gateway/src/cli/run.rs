@@ -37,12 +37,16 @@ impl Run {
         let stop = CancellationToken::new();
         let options = node::Options { recreate_signing_gate: self.recreate_signing_gate };
         let until_stdin_closes = self.until_stdin_closes;
-        runtime.block_on(async move {
+        let grace_period = config.shutdown_grace_period;
+        let ended = runtime.block_on(async move {
             let running = node::start(config, options, stop.clone()).await?;
             tokio::spawn(asked_to_stop(stop.clone(), until_stdin_closes));
             running.ended().await;
             Ok(())
-        })
+        });
+        // A thread that waits for a share that hangs hears of nothing: it ends with the process, not the other way round.
+        runtime.shutdown_timeout(grace_period);
+        ended
     }
 }
 

@@ -7,6 +7,7 @@ use sundbro_adapters::{
     Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, SourceKey,
 };
 use sundbro_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
 
 /// Locators read in one step.
 const PAGE: usize = 1024;
@@ -79,6 +80,8 @@ pub(super) struct Known {
     store: Arc<Store>,
     adapter: Arc<dyn Adapter>,
     seen: Arc<Mutex<SeenItems>>,
+    /// The gateway's.
+    stop: CancellationToken,
     /// Everything is read again: it was last read in another way.
     read_again: bool,
 }
@@ -88,9 +91,10 @@ impl Known {
         store: Arc<Store>,
         adapter: Arc<dyn Adapter>,
         seen: Arc<Mutex<SeenItems>>,
+        stop: CancellationToken,
         read_again: bool,
     ) -> Self {
-        Self { store, adapter, seen, read_again }
+        Self { store, adapter, seen, stop, read_again }
     }
 
     fn seen(&self) -> MutexGuard<'_, SeenItems> {
@@ -116,6 +120,10 @@ impl KnownItems for Known {
         let from = (*document_id, SourceKey::from_bytes(Vec::new()));
         let (id, holder) = seen.holders.range(from..).next()?;
         (id == document_id).then(|| holder.clone())
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sundbro_adapters::{Adapter, Health, ScanReport};
+use sundbro_adapters::{Adapter, Health, ScanReport, rest_after};
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_store::Store;
 use tokio::sync::{Notify, mpsc, watch};
@@ -31,6 +31,8 @@ use crate::subject::keys::SubjectKeys;
 const QUEUE_CHANGES: usize = 256;
 /// Most changes in one group of drafts.
 const GROUP_CHANGES: usize = 128;
+/// Shortest time between two scans, so that a burst of changes is one scan.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// How long an item waits that could not be published, if nothing else wakes us.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -142,14 +144,24 @@ impl Ingest {
         }
         loop {
             self.until_publishing_is_possible().await;
+            let began = Instant::now();
             let wait = match self.pass().await {
                 Pass::Done(report) => report.look_again_in.unwrap_or(self.poll_interval),
                 Pass::TryAgain => RETRY_AFTER,
             };
+            let rest = rest_after(began.elapsed(), LEAST_PAUSE, self.poll_interval);
+            let rested = tokio::time::sleep(rest);
+            let due = async {
+                tokio::select! {
+                    () = self.adapter.changed() => {}
+                    () = tokio::time::sleep(wait.min(self.poll_interval)) => {}
+                }
+                rested.await;
+            };
             tokio::select! {
-                () = self.adapter.changed() => {}
+                () = due => {}
+                // Somebody waits for a record: that comes before rest.
                 () = self.handle.again.notified() => {}
-                () = tokio::time::sleep(wait.min(self.poll_interval)) => {}
             }
         }
     }
@@ -188,8 +200,13 @@ impl Ingest {
         let (changes, mut found) = mpsc::channel(QUEUE_CHANGES);
         let adapter = self.adapter.clone();
         let read_again = !self.was_read_this_way();
-        let known =
-            Known::new(self.context.store.clone(), adapter.clone(), self.seen.clone(), read_again);
+        let known = Known::new(
+            self.context.store.clone(),
+            adapter.clone(),
+            self.seen.clone(),
+            self.context.stop.clone(),
+            read_again,
+        );
         let scan = tokio::task::spawn_blocking(move || {
             adapter.scan(&known, &mut |change| match changes.blocking_send(change) {
                 Ok(()) => ControlFlow::Continue(()),

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
 use sundbro_adapters::profile::Profile;
-use sundbro_adapters::{self as item, KnownItems as _};
+use sundbro_adapters::{self as item, KnownItems as _, SourceKey};
 use sundbro_ledger::card::make_card;
 use sundbro_ledger::charter::Environment;
 use sundbro_ledger::checkpoint::Origin;
@@ -213,7 +215,7 @@ async fn two_items_with_one_document_id_are_seen_after_a_restart_too() {
     let id = home.locator("a.txt").expect("registered").document_id.expect("an id");
     let holder = |ingest: &Ingest| {
         let (store, seen) = (home.context.store.clone(), ingest.seen.clone());
-        Known::new(store, ingest.adapter.clone(), seen, false)
+        Known::new(store, ingest.adapter.clone(), seen, CancellationToken::new(), false)
             .holder_of(&id)
             .map(|key| key.for_operator())
     };
@@ -237,7 +239,7 @@ async fn an_item_that_went_while_the_gateway_was_down_leaves_the_quarantine() {
     // A passing reason keeps no looks, and the record beside it.
     let ingest = home.start().await;
     let unreadable = item::Quarantined {
-        source_key: item::SourceKey::from_bytes("letter.txt"),
+        source_key: SourceKey::from_bytes("letter.txt"),
         fingerprint: None,
         reason: item::QuarantineReason::Unreadable,
         message: String::new(),
@@ -261,7 +263,7 @@ async fn what_could_not_be_read_is_read_in_each_pass_until_it_can() {
     let ingest = home.start().await;
     pass(&ingest).await;
     let unreadable = item::Quarantined {
-        source_key: item::SourceKey::from_bytes("letter.txt"),
+        source_key: SourceKey::from_bytes("letter.txt"),
         fingerprint: None,
         reason: item::QuarantineReason::ChangedWhileRead,
         message: String::new(),
@@ -317,4 +319,80 @@ async fn a_record_whose_withdrawal_was_not_published_is_withdrawn_in_a_later_pas
     publisher.allow();
     pass(&ingest).await;
     assert!(home.pointer("letter.txt").withdrawn);
+}
+
+/// A source in which something changes all the time and nothing is new, scanned until somebody says stop.
+#[derive(Default)]
+struct Restless {
+    scans: watch::Sender<u32>,
+    endless: bool,
+    ended: Arc<Notify>,
+}
+
+impl Adapter for Restless {
+    fn name(&self) -> &str {
+        "restless"
+    }
+
+    fn settings_digest(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    fn scan(
+        &self,
+        known: &dyn item::KnownItems,
+        _: item::Emit<'_>,
+    ) -> Result<ScanReport, item::ScanError> {
+        self.scans.send_modify(|scans| *scans += 1);
+        while self.endless && !known.should_stop() {
+            std::thread::yield_now();
+        }
+        self.ended.notify_one();
+        Ok(ScanReport { complete: !self.endless, ..ScanReport::default() })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        _: &'a SourceKey,
+        _: &'a item::Fingerprint,
+    ) -> BoxFuture<'a, Result<item::Content, item::OpenError>> {
+        std::future::ready(Err(item::OpenError::Gone)).boxed()
+    }
+
+    fn health(&self) -> Health {
+        Health::Ready
+    }
+}
+
+/// In a folder that changed all the time one scan began as the other ended.
+#[tokio::test]
+async fn a_source_that_changes_all_the_time_is_not_scanned_all_the_time() {
+    let home = Home::new();
+    let source = Arc::new(Restless::default());
+    let (handle, task) = spawn(home.context.clone(), source.clone(), Duration::from_secs(3600));
+    let mut scans = source.scans.subscribe();
+    scans.wait_for(|scans| *scans == 1).await.expect("the first scan");
+    let second = tokio::time::timeout(LEAST_PAUSE / 5, scans.changed()).await;
+    assert!(second.is_err(), "it rests");
+    // Who waits for a record does not wait for the rest of the source.
+    handle.look_again_and_wait().await;
+    assert!(*scans.borrow() >= 3);
+    home.context.stop.cancel();
+    task.await.expect("ended");
+}
+
+/// A scan without news emitted nothing and so heard of no stop: the process lived on, with its database locked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_finds_nothing_new_ends_when_the_gateway_stops() {
+    let home = Home::new();
+    let source = Arc::new(Restless { endless: true, ..Restless::default() });
+    let (_handle, task) = spawn(home.context.clone(), source.clone(), Duration::from_secs(3600));
+    source.scans.subscribe().wait_for(|scans| *scans == 1).await.expect("the scan");
+    home.context.stop.cancel();
+    task.await.expect("ended");
+    source.ended.notified().await;
 }
