@@ -319,6 +319,9 @@ impl Store {
     /// Says whether a log is followed. A stopped log stays stopped; it may only stop earlier. Our own log, when it is
     /// stopped, is signed no further, now and after restarts. Gives whether that was new.
     pub fn mark_log(&self, log: &LogId, state: &LogState) -> Result<bool, StoreError> {
+        if state_in(&self.ledger.read()?, log)? == *state {
+            return Ok(false);
+        }
         let write = self.ledger.write()?;
         let held = state_in(&write, log)?;
         let stays = match (&held, state) {
@@ -365,15 +368,22 @@ impl Store {
         log: &LogId,
         may_stay: impl Fn(&CheckpointRow) -> bool,
     ) -> Result<bool, StoreError> {
-        let write = self.ledger.write()?;
-        let mut forgotten = false;
-        for kind in [CheckpointKind::Committed, CheckpointKind::NewestSeen] {
-            if checkpoint_in(&write, log, kind)?.is_some_and(|row| !may_stay(&row)) {
-                forgotten |= write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
-            }
+        let kinds = [CheckpointKind::Committed, CheckpointKind::NewestSeen];
+        let must_go = |row: Option<CheckpointRow>| row.is_some_and(|row| !may_stay(&row));
+        // Looked for before anything is written: hardly ever must one go, and every start asks.
+        let view = self.ledger.read()?;
+        let mut any = false;
+        for kind in kinds {
+            any |= must_go(checkpoint_in(&view, log, kind)?);
         }
-        if !forgotten {
+        if !any {
             return Ok(false);
+        }
+        let write = self.ledger.write()?;
+        for kind in kinds {
+            if must_go(checkpoint_in(&write, log, kind)?) {
+                write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
+            }
         }
         write.commit()?;
         self.forget_sendable_checkpoint(log, may_stay);

@@ -46,6 +46,7 @@ fn put(member: &Member, salt: u64, record: u8, version: u32, generation: u32) ->
         content: ContentDigest::new([salt as u8; 32]),
         size: 10,
         fingerprint: vec![1],
+        document_id: None,
         position: 0,
         live: true,
     }));
