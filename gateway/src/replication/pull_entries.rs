@@ -173,18 +173,19 @@ impl Link {
                     tracing::debug!(peer = %self.peer, reason, "the peer gives no entries");
                     return Ok((!chunks.is_empty()).then_some((chunks, next)));
                 }
+                // It answers nothing: what came before it is not kept waiting for more.
+                Reply::Proof(_) | Reply::Blobs { .. } if !chunks.is_empty() => break,
                 Reply::Proof(_) | Reply::Blobs { .. } => {}
             }
-            if chunks.len() >= CHUNKS_IN_COMMIT {
-                break;
-            }
-            match question.ready() {
-                Some(ready) => reply = ready,
-                None if chunks.is_empty() => {
-                    reply = question.next().await?;
-                }
-                None => break,
-            }
+            // While nothing has come, every frame is waited for within the peer's time, also one that is here already.
+            reply = match chunks.len() {
+                0 => question.next().await?,
+                CHUNKS_IN_COMMIT.. => break,
+                _ => match question.ready() {
+                    Some(ready) => ready,
+                    None => break,
+                },
+            };
         }
         Ok(Some((chunks, next)))
     }

@@ -126,11 +126,13 @@ async fn distracts(hospital: &mut Peer, log: &Log) {
 async fn frames_that_answer_nothing_win_a_peer_no_time() {
     let federation = Federation::found();
     let quick =
-        |settings| ReplicationSettings { reply_timeout: Duration::from_millis(200), ..settings };
+        |settings| ReplicationSettings { reply_timeout: Duration::from_millis(500), ..settings };
     let gp = Gateway::with(&federation, GP, quick);
     let log = Log::new(&federation, LAB, 600, None);
     let mut hospital = keeps_a_log(&federation, &gp, &log).await;
-    distracts(&mut hospital, &log).await;
+    let patience = Duration::from_secs(60);
+    let distracted = tokio::time::timeout(patience, distracts(&mut hospital, &log)).await;
+    distracted.expect("the gateway is not distracted for ever");
     let end = hospital.running.end().await;
     assert!(matches!(end, SessionEnd::PeerFault { reason: "PEER_SILENT", .. }), "{end:?}");
 }
