@@ -336,6 +336,56 @@ fn a_file_of_empty_heads_is_refused_before_it_is_decoded() {
     assert_eq!(verify(&receipt, None), Err(too_many));
 }
 
+// The heads of a receipt commit to a version that revokes a key, and the entries that say so were simply left out: the
+// receipt was taken for COMPLETE.
+#[test]
+fn entries_that_tell_of_a_revocation_cannot_be_left_out() {
+    for (revoked, key_id) in [(OWNER, SERVICE), (OWNER, TRANSACTION), (REQUESTER, SERVICE)] {
+        let mut federation = federation();
+        let parts = Retrieval::of(&federation).parts();
+        let mut draft = Draft::next(&federation.history).expect("no fork");
+        draft.close_key(&name(revoked), key_id, 1).expect("a key");
+        federation.publish(draft);
+        let whole = assemble(&federation.history, &parts).expect("a receipt");
+        let told = verify(&whole, Some(&federation.id())).expect("valid when it was signed");
+        assert_eq!(told.kind(), VerdictKind::KeySinceRevoked, "key {key_id} of {revoked}");
+        assert_eq!(whole.members.len(), 4, "both members at versions 2 and 3");
+
+        for (left_out, member) in [(2, OWNER), (3, REQUESTER)] {
+            let mut receipt = whole.clone();
+            receipt.members.remove(left_out);
+            let missing = ReceiptError::NewestEntryMissing { member: name(member), version: 3 };
+            assert_eq!(verify(&receipt, Some(&federation.id())), Err(missing));
+            assert!(verify(&receipt, None).is_err(), "nor for a reader who knows no federation");
+        }
+        let mut receipt = whole;
+        receipt.members.truncate(2);
+        assert!(verify(&receipt, Some(&federation.id())).is_err(), "key {key_id} of {revoked}");
+    }
+}
+
+// A blob under a tag that no reader knows was a receipt without that blob, and with another verdict.
+#[test]
+fn a_receipt_has_one_encoding() {
+    let federation = federation();
+    let id = federation.id();
+    let good = receipt_of(&federation).encode_to_vec();
+    assert_eq!(verify_bytes(&good, Some(&id)).expect("valid").kind(), VerdictKind::Complete);
+    let detail = receipt_of(&federation).detail_blob;
+    let place = good.len() - detail.len() - 3;
+    assert_eq!(good[place], 0x4a, "the tag of detail_blob, before a length of two bytes");
+    let mut other_tag = good.clone();
+    other_tag[place] = 0x6a;
+    let twice = [&good[..], &good[place..]].concat();
+    let unknown = [&good[..], &[0xf8, 0x07, 1]].concat();
+    for bytes in [other_tag, twice, unknown] {
+        assert_eq!(verify_bytes(&bytes, Some(&id)), Err(ReceiptError::NotCanonical));
+    }
+    let later = v1::Receipt { format: 2, ..receipt_of(&federation) }.encode_to_vec();
+    let later = [&later[..], &[0xf8, 0x07, 1]].concat();
+    assert_eq!(verify_bytes(&later, Some(&id)), Err(ReceiptError::Format { format: 2 }));
+}
+
 #[test]
 fn messages_of_two_retrievals_do_not_mix() {
     let federation = federation();

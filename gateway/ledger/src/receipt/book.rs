@@ -67,6 +67,16 @@ impl ReceiptBook {
         self.heads.last().map_or(0, |(head, _)| head.version)
     }
 
+    /// Checks that a member's entry at the newest version is there: without it a receipt could carry every head and still
+    /// keep silent about a key that the newest one revokes.
+    pub(crate) fn require_newest(&self, member: &MemberName) -> Result<(), ReceiptError> {
+        let version = self.newest_version();
+        if self.entries.contains_key(&(member.clone(), version)) {
+            return Ok(());
+        }
+        Err(ReceiptError::NewestEntryMissing { member: member.clone(), version })
+    }
+
     fn read_head(&mut self, wire: &v1::ReceiptHead) -> Result<(), ReceiptError> {
         let version = self.newest_version().saturating_add(1);
         let head = CharterHead::parse(&wire.head)

@@ -3,8 +3,8 @@
 //! [`assemble()`] puts one together from a gateway's charter and audit log; [`verify`] checks it offline, without
 //! trusting whoever wrote it. Why an id has to come from elsewhere: a forged federation is perfect in itself.
 //!
-//! A receipt shows a revoked key only if it carries a charter version that revokes it; whoever hands on an old receipt
-//! can leave newer versions out. Its time is proved by inclusion in an anchored audit log, not by the receipt.
+//! A receipt shows a revoked key only if it carries a charter version that revokes it, and of the newest version that it
+//! carries it must show both members. Whoever hands on an old receipt can leave newer versions out. Its time is proved by inclusion in an anchored audit log, not by the receipt.
 
 mod assemble;
 mod book;
@@ -52,6 +52,9 @@ pub enum ReceiptError {
     /// Not protobuf.
     #[error("the file is not a receipt")]
     NotAReceipt,
+    /// Another encoding than the one that we write: fields that no reader sees, or parts in another order.
+    #[error("the receipt is not in the one encoding that receipts have: it was changed on its way")]
+    NotCanonical,
     /// A format that this version does not know.
     #[error("the receipt has format {format}, this software reads format 1: upgrade it")]
     Format {
@@ -122,6 +125,14 @@ pub enum ReceiptError {
     /// Something follows a refusal, an absent completion, or a message that should not be there.
     #[error("the receipt has a {0}, which must not be there")]
     Unexpected(&'static str),
+    /// An entry of requester or owner is left out that would tell of revoked keys.
+    #[error("the receipt lacks the entry of {member} at its newest charter version, {version}")]
+    NewestEntryMissing {
+        /// Whose.
+        member: MemberName,
+        /// The newest charter version in the receipt.
+        version: u64,
+    },
     /// A message breaks a rule.
     #[error("a message in the receipt is not valid")]
     Retrieval(#[from] RetrievalError),
@@ -259,6 +270,10 @@ pub fn verify_bytes(
     }
     counts::check(bytes)?;
     let receipt = v1::Receipt::decode(bytes).map_err(|_| ReceiptError::NotAReceipt)?;
+    // A later format may have fields that we do not know, and says so by its number.
+    if receipt.format == FORMAT && receipt.encode_to_vec() != bytes {
+        return Err(ReceiptError::NotCanonical);
+    }
     verify(&receipt, expected)
 }
 
@@ -284,6 +299,8 @@ pub fn verify(
     }
     let request = receipt.request.as_ref().ok_or(ReceiptError::Missing("request"))?;
     let request = check_request(request, &mut book)?;
+    book.require_newest(&request.body().requester)?;
+    book.require_newest(&request.body().owner)?;
     let grant = receipt.grant.as_ref().ok_or(ReceiptError::Missing("grant"))?;
     let grant = check_grant(grant, &request, &mut book)?;
     let shown = check_blobs(receipt, &request, &grant)?;
