@@ -24,7 +24,7 @@ closed_enum! {
     }
 }
 
-/// A public key, admitted: an Ed25519 key is canonical and torsion-free, an X25519 key is not of small order.
+/// A public key, admitted: an Ed25519 key is canonical and torsion-free, an X25519 key canonical and not of small order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// Signs (RFC 8032). For every purpose but SEALING.
@@ -140,8 +140,44 @@ impl MemberKey {
     }
 }
 
-/// Refuses points of small order: whatever is sealed to one can be opened by everybody.
+/// Refuses points of small order, since whatever is sealed to one can be opened by everybody, and other spellings of a
+/// point than its own.
 fn admit_x25519(bytes: [u8; 32]) -> Option<PublicKey> {
     let shared = curve25519_dalek::MontgomeryPoint(bytes).mul_clamped([1; 32]);
-    (shared.0 != [0; 32]).then_some(PublicKey::X25519(bytes))
+    let admitted = shared.0 != [0; 32] && is_below_the_prime(&bytes);
+    admitted.then_some(PublicKey::X25519(bytes))
+}
+
+/// Whether a little-endian number is below 2^255 - 19. X25519 masks and reduces what is not, so that one key would have
+/// several spellings, and a list without doubles could hold it twice.
+fn is_below_the_prime(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    *high < 0x7f || (*high == 0x7f && (*low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_x25519_key_has_one_spelling_and_is_not_of_small_order() {
+        // A little-endian number: its lowest byte, the bytes between, its highest byte.
+        let key = |low: u8, middle: u8, high: u8| {
+            let mut bytes = [middle; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            bytes
+        };
+        for (what, bytes, admitted) in [
+            ("the base point", key(9, 0, 0), true),
+            ("the base point with the top bit set", key(9, 0, 0x80), false),
+            ("2^255 - 10: the base point plus the prime", key(0xf6, 0xff, 0x7f), false),
+            ("2^255 - 21: the largest that is not minus one", key(0xeb, 0xff, 0x7f), true),
+            ("minus one, of small order", key(0xec, 0xff, 0x7f), false),
+            ("the prime itself", key(0xed, 0xff, 0x7f), false),
+            ("0", key(0, 0, 0), false),
+            ("1", key(1, 0, 0), false),
+        ] {
+            assert_eq!(admit_x25519(bytes).is_some(), admitted, "{what}");
+        }
+    }
 }
