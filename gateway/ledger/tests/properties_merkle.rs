@@ -7,10 +7,10 @@ use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 use sundbro_ledger::ids::{LeafHash, NodeHash, RootHash};
 use sundbro_ledger::merkle::{
-    EMPTY_ROOT, Frontier, MemoryTree, NodeReader, ProofError, is_subtree, leaf_hash, node_hash,
-    prove_consistency, prove_inclusion, prove_subtree_consistency, prove_subtree_inclusion,
-    range_hash, verify_consistency, verify_inclusion, verify_subtree_consistency,
-    verify_subtree_inclusion,
+    EMPTY_ROOT, Frontier, MAX_TREE_SIZE, MemoryTree, NodeReader, ProofError, is_subtree, leaf_hash,
+    node_hash, proof_from_wire, proof_to_wire, prove_consistency, prove_inclusion,
+    prove_subtree_consistency, prove_subtree_inclusion, range_hash, verify_consistency,
+    verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion,
 };
 use sundbro_ledger::tiles::{read_bundle, tiles_of, write_bundle};
 
@@ -73,6 +73,41 @@ fn frontier_memory_tree_and_the_definition_agree_at_every_size() {
             frontier.append(*leaf);
         }
     }
+}
+
+/// A tree whose entries are all the same: a node is known by its level, so it can be as large as a tree may be.
+struct Uniform;
+
+impl NodeReader for Uniform {
+    type Error = core::convert::Infallible;
+
+    fn node(&self, level: u8, _: u64) -> Result<NodeHash, Self::Error> {
+        let leaf = NodeHash::from(leaf_hash(b"entry"));
+        Ok((0..level).fold(leaf, |below, _| node_hash(&below, &below)))
+    }
+}
+
+// 63 was the limit, and a consistency proof in a tree of depth 63 has 64 hashes: honest peers would have refused one
+// another's proofs.
+#[test]
+fn the_longest_proofs_of_the_largest_trees_are_taken() {
+    let root = |size| RootHash::from(range_hash(&Uniform, 0, size).expect("never fails"));
+    for (old, new, hashes) in [
+        (3, (1 << 62) + 1, 64),
+        (3, MAX_TREE_SIZE, 64),
+        ((1 << 62) - 1, MAX_TREE_SIZE, 64),
+        ((1 << 62) + 1, MAX_TREE_SIZE, 64),
+        (1 << 62, MAX_TREE_SIZE, 1),
+    ] {
+        let proof = prove_consistency(&Uniform, old, new).expect("both sizes are there");
+        assert_eq!(proof.len(), hashes, "{old} {new}");
+        assert_eq!(verify_consistency(old, &root(old), new, &root(new), &proof), Ok(()));
+        assert_eq!(proof_from_wire(&proof_to_wire(&proof)), Ok(proof));
+    }
+    let proof = prove_inclusion(&Uniform, 0, MAX_TREE_SIZE).expect("it is there");
+    assert_eq!(proof.len(), 63);
+    let leaf = leaf_hash(b"entry");
+    assert_eq!(verify_inclusion(&leaf, 0, MAX_TREE_SIZE, &proof, &root(MAX_TREE_SIZE)), Ok(()));
 }
 
 #[test]

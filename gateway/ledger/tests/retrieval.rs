@@ -226,7 +226,7 @@ fn each_rule_of_a_grant_refuses_what_breaks_it() {
         ("no rule", true, |g| g.rule.clear()),
         ("a long rule", true, |g| g.rule = "r".repeat(257)),
         ("no content digest", true, |g| g.expected_sha256.clear()),
-        ("a long proof", true, |g| g.inclusion_proof = vec![vec![1; 32].into(); 64]),
+        ("a long proof", true, |g| g.inclusion_proof = vec![vec![1; 32].into(); 65]),
         ("a short hash", true, |g| g.inclusion_proof = vec![vec![1; 31].into()]),
         ("no charter version", true, |g| g.charter_version = 0),
         ("a refusal with a rule", false, |g| g.rule = "why".into()),

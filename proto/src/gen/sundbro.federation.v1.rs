@@ -120,7 +120,7 @@ pub struct Consistency {
     /// The larger tree.
     #[prost(uint64, tag = "3")]
     pub new_size: u64,
-    /// The proof, at most 63 hashes of 32 bytes. Absent in a question.
+    /// The proof, at most 64 hashes of 32 bytes. Absent in a question.
     #[prost(message, optional, tag = "4")]
     pub proof: ::core::option::Option<ConsistencyProof>,
 }

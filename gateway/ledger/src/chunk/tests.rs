@@ -207,8 +207,8 @@ fn refuses_frames_that_do_not_parse() {
     assert_eq!(refused(v1::Chunk { log_id: short.clone(), ..wire() }), ChunkError::LogId);
     let proof = refused(v1::Chunk { proof: vec![short], ..wire() });
     assert_eq!(proof, ChunkError::Proof(ProofError::HashLength(0)));
-    let proof = refused(v1::Chunk { proof: vec![Bytes::new(); 64], ..wire() });
-    assert_eq!(proof, ChunkError::Proof(ProofError::TooLong(64)));
+    let proof = refused(v1::Chunk { proof: vec![Bytes::new(); 65], ..wire() });
+    assert_eq!(proof, ChunkError::Proof(ProofError::TooLong(65)));
     let trailing = [&wire().bundle[..], &[0]].concat().into();
     let bundle = refused(v1::Chunk { bundle: trailing, ..wire() });
     assert_eq!(bundle, ChunkError::Bundle(BundleError::Truncated(3)));

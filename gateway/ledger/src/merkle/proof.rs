@@ -11,8 +11,9 @@ use crate::ids::{DIGEST_LEN, LeafHash, NodeHash, RootHash};
 /// The hashes of a proof, lowest first.
 pub type Proof = Vec<NodeHash>;
 
-/// Most hashes in a proof: enough for every tree below 2^62 entries.
-pub const MAX_PROOF_HASHES: usize = 63;
+/// Most hashes in a proof: what the largest tree needs. Inclusion in 2^63 - 1 entries takes up to 63; a proof about a
+/// subtree that is no node of the tree begins with one hash more.
+pub const MAX_PROOF_HASHES: usize = 64;
 
 /// Why a proof does not show what it was brought for. Always the fault of whoever made it, or of what it was held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum ProofError {
         size: u64,
     },
     /// Over the limit, whatever the sizes.
-    #[error("a proof of {0} hashes is over the limit of 63: use another peer")]
+    #[error("a proof of {0} hashes is over the limit of 64: use another peer")]
     TooLong(usize),
     /// A hash on the wire that is not 32 bytes.
     #[error("hash {0} of the proof is not 32 bytes: use another peer")]
@@ -172,12 +173,12 @@ mod tests {
     #[test]
     fn refuses_a_proof_over_the_limit_whatever_the_sizes() {
         let long = vec![ANY; MAX_PROOF_HASHES + 1];
-        let refused = Err(ProofError::TooLong(64));
+        let refused = Err(ProofError::TooLong(65));
         assert_eq!(verify_inclusion(&LEAF, 0, u64::MAX, &long, &ROOT), refused);
         assert_eq!(verify_consistency(1, &ROOT, u64::MAX, &ROOT, &long), refused);
         assert_eq!(verify_subtree_consistency(0, 1, &ANY, u64::MAX, &ROOT, &long), refused);
-        let wire = vec![Bytes::from_static(&[0; 32]); 64];
-        assert_eq!(proof_from_wire(&wire), Err(ProofError::TooLong(64)));
+        let wire = vec![Bytes::from_static(&[0; 32]); 65];
+        assert_eq!(proof_from_wire(&wire), Err(ProofError::TooLong(65)));
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
             [0, 1, 2, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX];
         for a in extremes {
             for b in extremes {
-                for hashes in [0, 1, 62, 63] {
+                for hashes in [0, 1, 62, 63, 64] {
                     let proof = vec![ANY; hashes];
                     let other = RootHash::new([3; 32]);
                     assert!(verify_inclusion(&LEAF, a, b, &proof, &ROOT).is_err(), "{a} {b}");

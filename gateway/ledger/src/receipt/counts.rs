@@ -161,7 +161,7 @@ mod tests {
         }
         for (what, outer, one, limit) in [
             ("signatures of one head", 2, signature, 128),
-            ("hashes in one proof", 3, field(4, &[]), 63),
+            ("hashes in one proof", 3, field(4, &[]), 64),
         ] {
             let inside = |times| field(outer, &many(&one, times));
             assert_eq!(check(&[inside(limit), inside(limit)].concat()), Ok(()), "{what}");

@@ -16,7 +16,7 @@ use crate::merkle::{Proof, proof_from_wire, proof_to_wire, verify_inclusion};
 use crate::signing::Purpose;
 use crate::transaction::SignedTransaction;
 
-/// Longest grant in bytes: a note of 64 KiB, a proof of 63 hashes, an entry.
+/// Longest grant in bytes: a note of 64 KiB, a proof, an entry.
 const MAX_GRANT_LEN: usize = 72 * 1024;
 
 /// Longest name of a rule in bytes.
