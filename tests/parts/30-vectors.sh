@@ -1,4 +1,4 @@
-# The golden vectors, recomputed by a script that does what docs/protocol.md says and shares no code with ours.
+# The golden vectors, recomputed by a program that was written from docs/protocol.md alone.
 # limit: 600 s
 source "$(dirname "$0")/lib.sh"
 need_python "golden vectors" tests/interop/python/requirements.txt || exit 0

@@ -12,13 +12,14 @@ pub(crate) struct File {
     about: &'static str,
     section: u32,
     cases: Vec<Value>,
+    accepted: Vec<Value>,
     refused: Vec<Value>,
 }
 
 impl File {
     /// A file about what `section` of docs/protocol.md describes.
     pub(crate) fn new(name: &'static str, section: u32, about: &'static str) -> Self {
-        Self { name, about, section, cases: Vec::new(), refused: Vec::new() }
+        Self { name, about, section, cases: Vec::new(), accepted: Vec::new(), refused: Vec::new() }
     }
 
     /// Adds a case: from `input` follows `expected`.
@@ -26,13 +27,14 @@ impl File {
         self.cases.push(json!({ "name": name, "input": input, "expected": expected }));
     }
 
+    /// Adds bytes that must be taken although we do not write such; `context` is what else their reader is told.
+    pub(crate) fn accept(&mut self, name: &str, bytes: &[u8], context: Value) {
+        self.accepted.push(told(name, bytes, context));
+    }
+
     /// Adds bytes that must be refused; `context` is what else their reader is told.
     pub(crate) fn refuse(&mut self, name: &str, bytes: &[u8], context: Value) {
-        let mut refused = json!({ "name": name, "bytes": hex::encode(bytes) });
-        if let (Value::Object(all), Value::Object(more)) = (&mut refused, context) {
-            all.extend(more);
-        }
-        self.refused.push(refused);
+        self.refused.push(told(name, bytes, context));
     }
 
     /// The whole file.
@@ -42,11 +44,21 @@ impl File {
             "section": format!("docs/protocol.md section {}", self.section),
             "cases": self.cases,
         });
-        if !self.refused.is_empty() {
-            file["refused"] = self.refused.clone().into();
+        for (name, items) in [("accepted", &self.accepted), ("refused", &self.refused)] {
+            if !items.is_empty() {
+                file[name] = items.clone().into();
+            }
         }
         file
     }
+}
+
+fn told(name: &str, bytes: &[u8], context: Value) -> Value {
+    let mut item = json!({ "name": name, "bytes": hex::encode(bytes) });
+    if let (Value::Object(all), Value::Object(more)) = (&mut item, context) {
+        all.extend(more);
+    }
+    item
 }
 
 /// A message of `sundbro.ledger.v1` by its fields: bytes in hex, 64-bit integers as decimal strings, enums by name

@@ -1,4 +1,4 @@
-//! Vectors of what a log shows: checkpoints, chunks and the proofs about subtrees.
+//! Vectors of what a log shows: chunks, and the proofs about subtrees.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -6,91 +6,19 @@ use serde_json::json;
 use sundbro_ledger::canonical;
 use sundbro_ledger::checkpoint::{Checkpoint, Origin, UnverifiedCheckpoint, sign_checkpoint};
 use sundbro_ledger::chunk::{Chunk, chunk_end, make_chunk};
-use sundbro_ledger::ids::{Commitment, FederationId, LogId, NodeHash, RootHash};
+use sundbro_ledger::ids::{Commitment, FederationId, LogId, NodeHash};
 use sundbro_ledger::log::{KeyBook, KeyVerdict, LogHead};
 use sundbro_ledger::merkle::{
-    EMPTY_ROOT, MemoryTree, leaf_hash, prove_inclusion, prove_subtree_consistency, range_hash,
+    MemoryTree, leaf_hash, prove_inclusion, prove_subtree_consistency, range_hash,
     verify_inclusion, verify_subtree_consistency,
 };
-use sundbro_ledger::note::{NoteVerifier, key_hash};
+use sundbro_ledger::signing::Purpose;
 use sundbro_ledger::transaction::{Audience, Draft};
+use sundbro_proto::federation::v1 as wire;
+use sundbro_proto::ledger::v1;
 
 use crate::json::File;
 use crate::world::{HOSPITAL, key, name, seed};
-
-pub(crate) fn checkpoint() -> File {
-    let about = "Checkpoints: the signed note that says how long a log is and what its root is.";
-    let mut file = File::new("checkpoint", 3, about);
-    let federation = FederationId::new(seed(0xf1));
-    let public = key(0x02).public();
-    for (what, epoch, size, root) in [
-        ("an empty log", 1, 0, EMPTY_ROOT),
-        ("a log of a second epoch", 2, 1_234_567, RootHash::new(seed(0x75))),
-    ] {
-        let origin = Origin::new(&name(HOSPITAL), &federation, epoch);
-        let checkpoint = Checkpoint::new(&origin, size, root);
-        let note = sign_checkpoint(&checkpoint, &key(0x02));
-        let parsed = UnverifiedCheckpoint::parse(&note).expect("a note");
-        parsed.verify(&public).expect("signed as it must be");
-        let verifier = NoteVerifier::new(origin.as_str(), public).expect("a key name");
-        file.case(
-            what,
-            json!({
-                "member": HOSPITAL,
-                "federation_id": hex::encode(federation.as_bytes()),
-                "epoch": epoch,
-                "size": size.to_string(),
-                "root": hex::encode(root.as_bytes()),
-                "seed": hex::encode(seed(0x02)),
-            }),
-            json!({
-                "origin": origin.as_str(),
-                "log_id": hex::encode(origin.log_id().as_bytes()),
-                "public_key": hex::encode(public.as_bytes()),
-                "key_hash": format!("{:08x}", key_hash(origin.as_str(), &public)),
-                "verifier_key": verifier.vkey(),
-                "note": String::from_utf8(note).expect("text"),
-            }),
-        );
-    }
-    refused_checkpoints(&mut file, &federation);
-    file
-}
-
-/// Signed all the same: the form alone is what is wrong with them.
-fn refused_checkpoints(file: &mut File, federation: &FederationId) {
-    let origin = Origin::new(&name(HOSPITAL), federation, 1);
-    let (key, public) = (key(0x02), key(0x02).public());
-    let root = "dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXU=";
-    for (what, origin, rest) in [
-        ("a size with a leading zero", origin.as_str(), format!("07\n{root}\n")),
-        ("a size above 2^63 - 1", origin.as_str(), format!("9223372036854775808\n{root}\n")),
-        (
-            "a root of 31 bytes",
-            origin.as_str(),
-            "7\ndXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dQ==\n".into(),
-        ),
-        ("a root of nothing that is not the empty root", origin.as_str(), format!("0\n{root}\n")),
-        (
-            "an origin like the start of our other signatures",
-            "sundbro/v1/log",
-            format!("7\n{root}\n"),
-        ),
-        ("no root", origin.as_str(), "7\n".into()),
-    ] {
-        let text = format!("{origin}\n{rest}");
-        let hash = key_hash(origin, &public).to_be_bytes();
-        let signature = key.sign_note_text(text.as_bytes());
-        let line = [&hash[..], signature.as_bytes()].concat();
-        let line = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, line);
-        let note = format!("{text}\n\u{2014} {origin} {line}\n");
-        let verified = UnverifiedCheckpoint::parse(note.as_bytes())
-            .and_then(|checkpoint| checkpoint.verify(&public));
-        assert!(verified.is_err(), "{what}");
-        let context = json!({ "public_key": hex::encode(public.as_bytes()) });
-        file.refuse(what, note.as_bytes(), context);
-    }
-}
 
 /// One key for every position.
 struct OneKey(FederationId);
@@ -191,11 +119,134 @@ pub(crate) fn chunk() -> File {
                 "chunk": hex::encode(wire.encode_to_vec()),
             }),
         );
-        let decoded: sundbro_proto::federation::v1::Chunk =
+        let decoded: wire::Chunk =
             canonical::decode(&wire.encode_to_vec(), 1 << 20).expect("canonical");
         assert_eq!(decoded, wire);
     }
+    refused_chunks(&mut file, &federation);
     file
+}
+
+/// One thing made wrong in the header at a position, in the chunk, or in who signs.
+type HeaderChange = fn(u64, &mut v1::TransactionHeader);
+type ChunkChange = fn(&mut wire::Chunk);
+
+/// Three entries that follow one another, but for what is changed.
+fn three_entries(federation: &FederationId, change: HeaderChange, by: u8) -> Vec<Bytes> {
+    let log_id = Origin::new(&name(HOSPITAL), federation, 1).log_id();
+    let mut previous = [0; 32];
+    let entries = (0..3_u64).map(|position| {
+        let mut header = v1::TransactionHeader {
+            format: 1,
+            charter_version: 2,
+            log_id: log_id.as_bytes().to_vec().into(),
+            position,
+            previous_leaf: previous.to_vec().into(),
+            key_id: 2,
+            incarnation: 2,
+            recorded_hour: 491_000,
+            payload_commitment: seed(0x73).to_vec().into(),
+            payload_size: 64,
+            audience: v1::Audience::Federation.into(),
+        };
+        change(position, &mut header);
+        let header = header.encode_to_vec();
+        let signature = key(by).sign(Purpose::Transaction, federation, &header);
+        let entry = Bytes::from([&header[..], signature.as_bytes()].concat());
+        previous = *leaf_hash(&entry).as_bytes();
+        entry
+    });
+    entries.collect()
+}
+
+/// Chunks from 0 in a tree of 3 whose checkpoint holds: what they carry is covered by it, or is not what was asked for.
+fn refused_chunks(file: &mut File, federation: &FederationId) {
+    let right: HeaderChange = |_, _| ();
+    let whole: ChunkChange = |_| ();
+    let refused: [(&str, HeaderChange, u8, ChunkChange); 16] = [
+        ("an entry at another position", |at, header| header.position += at / 2, 0x01, whole),
+        (
+            "an entry of another log",
+            |at, header| header.log_id = other_if(at, &header.log_id),
+            0x01,
+            whole,
+        ),
+        (
+            "an entry after another leaf",
+            |at, header| header.previous_leaf = other_if(at, &header.previous_leaf),
+            0x01,
+            whole,
+        ),
+        (
+            "an entry of a lower charter version",
+            |at, header| header.charter_version -= at / 2,
+            0x01,
+            whole,
+        ),
+        ("an entry by an older key", |at, header| header.key_id -= u32::from(at == 2), 0x01, whole),
+        (
+            "an entry of an earlier start",
+            |at, header| header.incarnation -= u32::from(at == 2),
+            0x01,
+            whole,
+        ),
+        (
+            "an entry that breaks a rule by itself",
+            |at, header| header.audience += i32::from(at == 2) * 2,
+            0x01,
+            whole,
+        ),
+        ("entries signed by another key", right, 0x02, whole),
+        ("another log", right, 0x01, |chunk| chunk.log_id = seed(0x99).to_vec().into()),
+        ("another tree", right, 0x01, |chunk| chunk.tree_size = 4),
+        ("from another position than asked, and past the end", right, 0x01, |chunk| {
+            chunk.start = 1
+        }),
+        ("an entry too few", right, 0x01, |chunk| {
+            chunk.bundle.truncate(chunk.bundle.len() / 3 * 2);
+        }),
+        ("a bundle that ends within an entry", right, 0x01, |chunk| {
+            chunk.bundle.truncate(chunk.bundle.len() - 1);
+        }),
+        ("no bundle", right, 0x01, |chunk| chunk.bundle.clear()),
+        ("an entry that the tree does not hold", right, 0x01, |chunk| {
+            let mut bundle = chunk.bundle.to_vec();
+            *bundle.last_mut().expect("three entries") ^= 1;
+            chunk.bundle = bundle.into();
+        }),
+        ("a hash that the range does not ask for", right, 0x01, |chunk| {
+            chunk.proof.push(seed(0x99).to_vec().into());
+        }),
+    ];
+    for (what, header, by, change) in refused {
+        let entries = three_entries(federation, header, by);
+        let tree: MemoryTree = entries.iter().map(|entry| leaf_hash(entry)).collect();
+        let origin = Origin::new(&name(HOSPITAL), federation, 1);
+        let note = sign_checkpoint(&Checkpoint::new(&origin, 3, tree.root()), &key(0x02));
+        let checkpoint = UnverifiedCheckpoint::parse(&note).expect("a note");
+        let checkpoint = checkpoint.verify(&key(0x02).public()).expect("signed");
+        let chunk = make_chunk(origin.log_id(), 0, 3, entries, &tree).expect("they are there");
+        let mut wire = chunk.to_wire().expect("short entries");
+        let judge = |wire: &wire::Chunk| {
+            let checked = Chunk::from_wire(wire)
+                .and_then(|chunk| chunk.check(&LogHead::new(origin.log_id()), &checkpoint));
+            checked.is_ok_and(|covered| covered.verify(&OneKey(*federation)).refusal.is_none())
+        };
+        change(&mut wire);
+        assert!(!judge(&wire), "{what}");
+        let context = json!({
+            "federation_id": hex::encode(federation.as_bytes()),
+            "public_key": hex::encode(key(0x01).public().as_bytes()),
+            "checkpoint": String::from_utf8(note).expect("text"),
+            "checkpoint_key": hex::encode(key(0x02).public().as_bytes()),
+        });
+        file.refuse(what, &wire.encode_to_vec(), context);
+    }
+}
+
+/// At the last position other bytes of the same length.
+fn other_if(position: u64, bytes: &Bytes) -> Bytes {
+    if position == 2 { vec![0x99; bytes.len()].into() } else { bytes.clone() }
 }
 
 pub(crate) fn subtree() -> File {
@@ -244,5 +295,45 @@ pub(crate) fn subtree() -> File {
             }),
         );
     }
+    refused_proofs(&mut file);
     file
+}
+
+/// Proofs that have another length than their range asks for, or no range that has one.
+fn refused_proofs(file: &mut File) {
+    let tree: MemoryTree = (0..13_u64).map(|entry| leaf_hash(&entry.to_be_bytes())).collect();
+    let root = tree.root();
+    let proof = prove_subtree_consistency(&tree, 0, 6, 13).expect("a subtree");
+    let node = prove_subtree_consistency(&tree, 8, 12, 13).expect("a subtree");
+    let hash = node[0];
+    let (short, mut long, mut swapped) = (proof[1..].to_vec(), proof.clone(), proof.clone());
+    long.push(hash);
+    swapped.swap(0, 1);
+    let long_node = [&[hash][..], &node].concat();
+    for (what, start, end, size, proof) in [
+        ("the first hash is missing", 0, 6, 13, short),
+        ("the last hash is missing", 0, 6, 13, proof[..proof.len() - 1].to_vec()),
+        ("no hash at all", 0, 6, 13, Vec::new()),
+        ("a hash too many", 0, 6, 13, long),
+        ("a hash that the subtree's own makes needless", 8, 12, 13, long_node),
+        ("two hashes swapped", 0, 6, 13, swapped),
+        ("a range that is not a subtree", 2, 6, 13, proof.clone()),
+        ("a range that is not a subtree, one entry too wide", 8, 17, 13, node.clone()),
+        ("a range that ends after the tree", 8, 14, 13, node.clone()),
+        ("another range", 8, 11, 13, node),
+        ("65 hashes", 0, 6, 13, vec![hash; 65]),
+    ] {
+        let subtree = range_hash(&tree, start, end.min(13)).expect("in the tree");
+        let verified = verify_subtree_consistency(start, end, &subtree, size, &root, &proof);
+        assert!(verified.is_err(), "{what}");
+        let bytes: Vec<u8> = proof.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        let context = json!({
+            "start": start.to_string(),
+            "end": end.to_string(),
+            "size": size.to_string(),
+            "subtree_hash": hex::encode(subtree.as_bytes()),
+            "root": hex::encode(root.as_bytes()),
+        });
+        file.refuse(what, &bytes, context);
+    }
 }

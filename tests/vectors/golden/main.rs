@@ -3,10 +3,17 @@
 //! `SUNDBRO_WRITE_VECTORS=1 cargo test -p sundbro-tests --test golden` writes the files. A file that changes after a
 //! release is a break of the protocol.
 
+mod bodies;
+mod card;
 mod charter;
+mod forge;
+mod forged;
 mod json;
 mod log;
+mod notes;
+mod receipt;
 mod retrieval;
+mod strict;
 mod transaction;
 mod world;
 
@@ -24,24 +31,24 @@ fn files() -> Vec<File> {
     vec![
         transaction::header(),
         transaction::entry(),
-        transaction::blob(),
-        transaction::payload(),
-        transaction::detail(),
-        transaction::tag(),
-        transaction::object_id(),
-        log::checkpoint(),
+        bodies::blob(),
+        bodies::payload(),
+        bodies::detail(),
+        bodies::tag(),
+        bodies::object_id(),
+        notes::checkpoint(),
         log::chunk(),
         log::subtree(),
         charter::charter_head(),
         charter::member_entry(),
         charter::members_root(),
-        charter::member_card(),
-        charter::key_grant(),
+        card::member_card(),
+        card::key_grant(),
         retrieval::request(),
         retrieval::grant(),
         retrieval::completion(),
         retrieval::acknowledgement(),
-        retrieval::receipt(),
+        receipt::receipt(),
     ]
 }
 

@@ -1,14 +1,12 @@
-//! Vectors of a retrieval: the four signed messages, and the receipt that holds them.
+//! Vectors of the four signed messages of a retrieval.
 
 use bytes::Bytes;
-use prost::Message as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use sundbro_ledger::canonical;
 use sundbro_ledger::checkpoint::{Checkpoint, Origin, sign_checkpoint};
-use sundbro_ledger::history::{CharterHistory, Offered};
+use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{ContentDigest, FederationId};
 use sundbro_ledger::merkle::MemoryTree;
-use sundbro_ledger::receipt::{self, ReceiptParts, assemble};
 use sundbro_ledger::retrieval::{
     Acknowledgement, AcknowledgementStatus, Assurance, BreakGlassReason, Completion,
     CompletionStatus, Decision, Grant, Message, Permission, PurposeOfUse, Request, Unit, Verified,
@@ -21,22 +19,22 @@ use crate::world::{
 };
 
 /// Seeds of the two SERVICE keys.
-const REQUESTER: u8 = 0x07;
-const OWNER: u8 = 0x03;
+pub(crate) const REQUESTER: u8 = 0x07;
+pub(crate) const OWNER: u8 = 0x03;
 
 /// Messages of one retrieval, each about the one before.
-struct Retrieval {
-    history: CharterHistory,
-    story: world::Story,
-    request: Verified<Request>,
-    grant: Verified<Grant>,
-    refusal: Verified<Grant>,
-    completion: Verified<Completion>,
-    acknowledgement: Verified<Acknowledgement>,
+pub(crate) struct Retrieval {
+    pub(crate) history: CharterHistory,
+    pub(crate) story: world::Story,
+    pub(crate) request: Verified<Request>,
+    pub(crate) grant: Verified<Grant>,
+    pub(crate) refusal: Verified<Grant>,
+    pub(crate) completion: Verified<Completion>,
+    pub(crate) acknowledgement: Verified<Acknowledgement>,
 }
 
 impl Retrieval {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let history = world::history();
         let federation = history.federation_id();
         let story = world::story(&history);
@@ -62,12 +60,22 @@ impl Retrieval {
         Self { history, story, request, grant, refusal, completion, acknowledgement }
     }
 
-    fn federation(&self) -> FederationId {
+    pub(crate) fn federation(&self) -> FederationId {
         self.history.federation_id()
+    }
+
+    pub(crate) fn aborted(&self) -> Verified<Completion> {
+        let aborted = Completion {
+            bytes_sent: 0,
+            content_sha256: ContentDigest::new(seed(0x7a)),
+            status: CompletionStatus::Aborted,
+            ..self.completion.body().clone()
+        };
+        sign(aborted, OWNER, &self.federation())
     }
 }
 
-fn sign<T: Message>(message: T, byte: u8, federation: &FederationId) -> Verified<T> {
+pub(crate) fn sign<T: Message>(message: T, byte: u8, federation: &FederationId) -> Verified<T> {
     Verified::sign(message, &key(byte), federation).expect("keeps every rule")
 }
 
@@ -120,7 +128,7 @@ fn completed(grant: &Verified<Grant>, content_sha256: ContentDigest) -> Completi
     }
 }
 
-fn acknowledged(
+pub(crate) fn acknowledged(
     completion: &Verified<Completion>,
     status: AcknowledgementStatus,
 ) -> Acknowledgement {
@@ -256,13 +264,7 @@ pub(crate) fn completion() -> File {
     let mut file = File::new("completion", 9, "What an owner says that it sent.");
     let world = Retrieval::new();
     let federation = world.federation();
-    let aborted = Completion {
-        bytes_sent: 0,
-        content_sha256: ContentDigest::new(seed(0x7a)),
-        status: CompletionStatus::Aborted,
-        ..world.completion.body().clone()
-    };
-    let aborted = sign(aborted, OWNER, &federation);
+    let aborted = world.aborted();
     for (what, completion) in [("complete", &world.completion), ("aborted", &aborted)] {
         case_of::<_, v1::RetrievalCompletion>(
             &mut file,
@@ -308,84 +310,5 @@ pub(crate) fn acknowledgement() -> File {
             ("no completion digest", |wire| wire.completion_sha256.clear()),
         ],
     );
-    file
-}
-
-fn signed_json(message: &v1::SignedMessage) -> Value {
-    json!({
-        "message": hex::encode(&message.message),
-        "signature": hex::encode(&message.signature),
-    })
-}
-
-fn charter_json(wire: &v1::Charter) -> Value {
-    let signatures = wire.signatures.iter();
-    json!({
-        "head": hex::encode(&wire.head),
-        "signatures": signatures
-            .map(|one| json!({ "ordinal": one.ordinal, "signature": hex::encode(&one.signature) }))
-            .collect::<Vec<_>>(),
-        "members": wire.members.iter().map(hex::encode).collect::<Vec<_>>(),
-    })
-}
-
-pub(crate) fn receipt() -> File {
-    let about = "Receipts, put together from the charter and the messages, and what they are worth to a reader who \
-                 knows the federation id.";
-    let mut file = File::new("receipt", 9, about);
-    let world = Retrieval::new();
-    let mut revoking = world.history.clone();
-    let offered = revoking.offer(world::third_charter(&world.history));
-    assert!(matches!(offered, Ok(Offered::Accepted)), "version 3 follows");
-    let all = ReceiptParts {
-        request: world.request.to_wire(),
-        grant: world.grant.to_wire(),
-        completion: Some(world.completion.to_wire()),
-        acknowledgement: Some(world.acknowledgement.to_wire()),
-        payload_blob: Some(world.story.payload_blob.bytes().clone()),
-        detail_blob: Some(world.story.detail_blob.bytes().clone()),
-    };
-    let bare = ReceiptParts { payload_blob: None, detail_blob: None, ..all.clone() };
-    let one_sided = ReceiptParts { acknowledgement: None, ..all.clone() };
-    let unfinished = ReceiptParts { completion: None, ..one_sided.clone() };
-    let refused = ReceiptParts {
-        grant: world.refusal.to_wire(),
-        payload_blob: None,
-        detail_blob: None,
-        ..unfinished.clone()
-    };
-    let mismatch = acknowledged(&world.completion, AcknowledgementStatus::Mismatch);
-    let mismatch = sign(mismatch, REQUESTER, &world.federation()).to_wire();
-    let disputed = ReceiptParts { acknowledgement: Some(mismatch), ..all.clone() };
-    for (what, parts, history, expected) in [
-        ("everything is shown", &all, &world.history, "COMPLETE"),
-        ("without the blobs", &bare, &world.history, "RECORD_NOT_SHOWN"),
-        ("without the requester's word", &one_sided, &world.history, "ONE_SIDED"),
-        ("without a completion", &unfinished, &world.history, "ONE_SIDED"),
-        ("the two sides disagree", &disputed, &world.history, "DISPUTED"),
-        ("a refusal", &refused, &world.history, "REFUSED"),
-        ("the owner's key was revoked later", &all, &revoking, "KEY_SINCE_REVOKED"),
-    ] {
-        let made = assemble(history, parts).expect("a receipt");
-        let verdict = receipt::verify(&made, Some(&history.federation_id())).expect("valid");
-        assert_eq!(verdict.kind().code(), expected, "{what}");
-        let charters: Vec<Value> =
-            history.versions().map(|charter| charter_json(&charter.to_wire())).collect();
-        let blob = |blob: &Option<Bytes>| blob.as_ref().map(hex::encode);
-        file.case(
-            what,
-            json!({
-                "federation_id": hex::encode(history.federation_id().as_bytes()),
-                "charters": charters,
-                "request": signed_json(&parts.request),
-                "grant": signed_json(&parts.grant),
-                "completion": parts.completion.as_ref().map(signed_json),
-                "acknowledgement": parts.acknowledgement.as_ref().map(signed_json),
-                "payload_blob": blob(&parts.payload_blob),
-                "detail_blob": blob(&parts.detail_blob),
-            }),
-            json!({ "receipt": hex::encode(made.encode_to_vec()), "verdict": expected }),
-        );
-    }
     file
 }

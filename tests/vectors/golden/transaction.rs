@@ -1,20 +1,16 @@
-//! Vectors of what an author writes: headers, entries, blobs, bodies, tags and ids.
+//! Vectors of what an author signs: headers and entries.
 
 use serde_json::{Value, json};
-use sundbro_ledger::blob::Blob;
 use sundbro_ledger::canonical;
-use sundbro_ledger::ids::{Commitment, LeafHash, LogId};
+use sundbro_ledger::ids::{Commitment, FederationId, LeafHash, LogId};
 use sundbro_ledger::log::LogHead;
-use sundbro_ledger::object_id::{IdKey, derived_record_id};
-use sundbro_ledger::payload::{Detail, Payload, RecordRegistered, RecordVersion, RecordWithdrawn};
-use sundbro_ledger::subject::{key_commitment, tag_value};
+use sundbro_ledger::signing::{Purpose, verify_strict};
 use sundbro_ledger::transaction::{Audience, Draft, Header, SignedTransaction};
 use sundbro_proto::ledger::v1;
 
-use crate::json::{File, fields, fields_of, not_canonical};
-use crate::world::{
-    self, HOSPITAL, MUNICIPALITY, X_ECPR, X_ECPR_VALUE, detail_message, key, record, seed,
-};
+use crate::json::{File, fields_of, not_canonical};
+use crate::strict::lenient_signatures;
+use crate::world::{self, key, seed};
 
 fn first_header() -> Header {
     Header {
@@ -130,257 +126,35 @@ pub(crate) fn entry() -> File {
             }),
         );
     }
+    refused_entries(&mut file, &federation);
     file
 }
 
-pub(crate) fn blob() -> File {
-    let mut file =
-        File::new("blob", 5, "Blobs: salt, length, body and zeros; and their commitments.");
-    let (federation, limited) = (Audience::Federation, Audience::Limited);
-    for (len, audience) in [
-        (0, federation),
-        (4, federation),
-        (28, federation),
-        (29, federation),
-        (476, limited),
-        (477, limited),
-    ] {
-        let body: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).expect("below 251")).collect();
-        let blob = Blob::frame(&seed(0x51), &body, audience).expect("fits");
-        assert_eq!(Blob::parse(blob.bytes().clone(), audience).as_ref(), Ok(&blob));
-        file.case(
-            &format!("a body of {len} bytes for {}", audience_name(audience)),
-            json!({
-                "salt": hex::encode(seed(0x51)),
-                "body": hex::encode(&body),
-                "audience": audience_name(audience),
-            }),
-            json!({
-                "blob": hex::encode(blob.bytes()),
-                "payload_commitment": hex::encode(blob.payload_commitment().as_bytes()),
-                "detail_commitment": hex::encode(blob.detail_commitment().as_bytes()),
-            }),
-        );
-    }
-    let good = Blob::frame(&seed(0x51), b"body", federation).expect("fits").bytes().to_vec();
-    let with = |at: usize, byte: u8| {
-        let mut bytes = good.clone();
-        bytes[at] = byte;
-        bytes
+/// Good headers under signatures that do not count.
+fn refused_entries(file: &mut File, federation: &FederationId) {
+    let header = first_header().to_bytes();
+    let message = Purpose::Transaction.message(federation, &header);
+    let mut refuse = |name: &str, public_key: &[u8; 32], signature: &[u8; 64]| {
+        assert!(verify_strict(public_key, &message, signature).is_err(), "{name}");
+        let entry = [&header[..], signature].concat();
+        assert!(SignedTransaction::parse(&entry).is_ok(), "{name}: the signature is what is wrong");
+        let context = json!({
+            "federation_id": hex::encode(federation.as_bytes()),
+            "public_key": hex::encode(public_key),
+            "section": 2,
+        });
+        file.refuse(name, &entry, context);
     };
-    for (name, bytes, audience) in [
-        ("a byte after the body", with(40, 1), federation),
-        ("the last byte of the padding", with(63, 1), federation),
-        ("a length that leads past the end", with(35, 29), federation),
-        ("a length of 2^31", with(32, 0x80), federation),
-        ("no room for the length", good[..35].to_vec(), federation),
-        ("64 zeros too many", [&good[..], &[0; 64]].concat(), federation),
-        ("a length for others", good.clone(), limited),
+    for one in lenient_signatures(&seed(0x01), &message) {
+        refuse(one.name, &one.public_key, &one.signature);
+    }
+    let other = FederationId::new(seed(0xf1));
+    for (name, purpose, federation) in [
+        ("signed for another purpose", Purpose::Request, federation),
+        ("signed for another federation", Purpose::Transaction, &other),
+        ("signed for no federation", Purpose::Transaction, &FederationId::FOUNDING),
     ] {
-        assert!(Blob::parse(bytes.clone().into(), audience).is_err(), "{name}");
-        file.refuse(name, &bytes, json!({ "audience": audience_name(audience) }));
+        let signature = key(0x01).sign(purpose, federation, &header);
+        refuse(name, key(0x01).public().as_bytes(), signature.as_bytes());
     }
-    file
-}
-
-fn audience_name(audience: Audience) -> &'static str {
-    match audience {
-        Audience::Federation => "FEDERATION",
-        Audience::Limited => "LIMITED",
-    }
-}
-
-pub(crate) fn payload() -> File {
-    let mut file =
-        File::new("payload", 6, "Bodies of payloads, in the blob that a header commits to.");
-    let replacing = Payload::Registered(RecordRegistered {
-        record: record(0xa2),
-        version: 2,
-        subjects: vec![world::tag(1), world::tag(2)],
-        lifecycle: v1::RecordLifecycle::Amended.into(),
-        detail_commitment: Commitment::new(seed(0x74)),
-        replaces: Some(RecordVersion { record: record(0xa1), version: 300 }),
-    });
-    let withdrawn = Payload::Withdrawn(RecordWithdrawn {
-        record: record(0xa1),
-        reason: v1::WithdrawalReason::SourceRemoved.into(),
-    });
-    for (name, payload) in [
-        ("a record is registered", world::registration()),
-        ("a version that replaces another record", replacing.clone()),
-        ("a record is withdrawn", withdrawn),
-    ] {
-        let body = payload.encode().expect("keeps every rule");
-        let blob = Blob::frame(&seed(0x51), &body, Audience::Federation).expect("fits");
-        file.case(
-            name,
-            json!({
-                "payload": fields_of::<v1::TransactionPayload>("TransactionPayload", &body),
-                "salt": hex::encode(seed(0x51)),
-            }),
-            json!({
-                "body": hex::encode(&body),
-                "blob": hex::encode(blob.bytes()),
-                "commitment": hex::encode(blob.payload_commitment().as_bytes()),
-            }),
-        );
-    }
-    let good = replacing.encode().expect("keeps every rule");
-    let wire: v1::TransactionPayload = canonical::decode(&good, 65_500).expect("canonical");
-    let Some(v1::transaction_payload::Body::RecordRegistered(wire)) = wire.body else {
-        panic!("a registration was encoded")
-    };
-    let mut refuse = |name: &str, bytes: &[u8]| {
-        assert!(Payload::parse(bytes).is_err(), "{name}");
-        file.refuse(name, bytes, json!({}));
-    };
-    type Change = fn(&mut v1::RecordRegistered);
-    let changes: [(&str, Change); 8] = [
-        ("version 0", |wire| wire.version = 0),
-        ("no subjects", |wire| wire.subjects.clear()),
-        ("subjects out of order", |wire| wire.subjects.reverse()),
-        ("a subject twice", |wire| wire.subjects = vec![wire.subjects[0].clone(); 2]),
-        ("a subject of scheme 0", |wire| wire.subjects[0].scheme = 0),
-        ("no lifecycle", |wire| wire.lifecycle = 0),
-        ("a commitment of 31 bytes", |wire| {
-            wire.detail_commitment = wire.detail_commitment.slice(1..);
-        }),
-        ("a record that replaces itself", |wire| {
-            wire.replaces = Some(v1::RecordVersion { record: wire.record.clone(), version: 1 });
-        }),
-    ];
-    for (name, change) in changes {
-        let mut wire = wire.clone();
-        change(&mut wire);
-        let body = Some(v1::transaction_payload::Body::RecordRegistered(wire));
-        refuse(name, &canonical::encode(&v1::TransactionPayload { body }));
-    }
-    refuse("nothing", &[]);
-    refuse("the same thing twice", &[&good[..], &good].concat());
-    file
-}
-
-pub(crate) fn detail() -> File {
-    let mut file = File::new("detail", 6, "Details of records: body, blob and commitment.");
-    let named = v1::RecordDetail {
-        audience: Some(v1::DetailAudience {
-            all: false,
-            members: vec![HOSPITAL.to_owned(), MUNICIPALITY.to_owned()],
-        }),
-        confidentiality: v1::Confidentiality::Restricted.into(),
-        period: Some(v1::ClinicalPeriod {
-            start_unix_seconds: Some(-86_400),
-            end_unix_seconds: Some(0),
-        }),
-        stability: v1::Stability::OnDemand.into(),
-        episodes: vec![v1::ObjectId { member: MUNICIPALITY.to_owned(), id: vec![0xe1; 16].into() }],
-        class: None,
-        author_unit: None,
-        facility: None,
-        practice_setting: None,
-        language: String::new(),
-        ..detail_message()
-    };
-    for (name, message, audience) in [
-        ("for all members", detail_message(), Audience::Federation),
-        ("for named members, before 1970, in an episode", named.clone(), Audience::Limited),
-    ] {
-        let detail = Detail::new(message).expect("keeps every rule");
-        let blob = Blob::frame(&seed(0x52), &detail.encode(), audience).expect("fits");
-        Detail::read(blob.bytes().clone()).expect("reads back");
-        file.case(
-            name,
-            json!({
-                "detail": fields("RecordDetail", detail.message()),
-                "salt": hex::encode(seed(0x52)),
-            }),
-            json!({
-                "body": hex::encode(detail.encode()),
-                "blob": hex::encode(blob.bytes()),
-                "commitment": hex::encode(blob.detail_commitment().as_bytes()),
-            }),
-        );
-    }
-    type Change = fn(&mut v1::RecordDetail);
-    let changes: [(&str, Change); 9] = [
-        ("no audience", |wire| wire.audience = None),
-        ("an audience of all and of some", |wire| {
-            wire.audience.as_mut().expect("there").all = true;
-        }),
-        ("an audience that does not ascend", |wire| {
-            wire.audience.as_mut().expect("there").members.reverse();
-        }),
-        ("a media type without a slash", |wire| wire.media_type = "pdf".to_owned()),
-        ("a period without an end and a start", |wire| {
-            wire.period = Some(v1::ClinicalPeriod::default());
-        }),
-        ("a period that ends before it starts", |wire| {
-            wire.period.as_mut().expect("there").end_unix_seconds = Some(-86_400);
-        }),
-        ("stability 3", |wire| wire.stability = 3),
-        ("restricted, and for all", |wire| {
-            wire.audience = Some(v1::DetailAudience { all: true, members: Vec::new() });
-        }),
-        ("a code without a system", |wire| {
-            wire.class = Some(v1::Coding { system: String::new(), code: "1".to_owned() });
-        }),
-    ];
-    for (name, change) in changes {
-        let mut wire = named.clone();
-        change(&mut wire);
-        let bytes = canonical::encode(&wire);
-        assert!(Detail::parse(&bytes).is_err(), "{name}");
-        file.refuse(name, &bytes, json!({}));
-    }
-    file
-}
-
-pub(crate) fn tag() -> File {
-    let mut file =
-        File::new("tag", 8, "Subject tags and the commitment to the key of their epoch.");
-    for (name, epoch, system, value) in [
-        ("a replacement CPR number with letters", 1, X_ECPR, X_ECPR_VALUE),
-        ("the same in the next epoch", 2, X_ECPR, X_ECPR_VALUE),
-        ("the same value of another system", 1, "urn:oid:1.2.208.176.1.6.1.2", X_ECPR_VALUE),
-        ("text that is not ASCII", 1, "https://register.example/løbenummer", "Æ-1"),
-    ] {
-        let key = world::subject_key(epoch);
-        file.case(
-            name,
-            json!({
-                "epoch": epoch,
-                "key": hex::encode(key.expose()),
-                "system": system,
-                "value": value,
-            }),
-            json!({
-                "tag": hex::encode(tag_value(&key, system, value).expect("short")),
-                "key_commitment": hex::encode(key_commitment(epoch, &key)),
-            }),
-        );
-    }
-    file
-}
-
-pub(crate) fn object_id() -> File {
-    let mut file = File::new("object_id", 6, "Ids of records that an adapter found.");
-    for (name, adapter, source_key, generation) in [
-        ("a file in a folder", "documents", "2026/graviditet/henvisning.xml", 0),
-        ("the same after one withdrawal", "documents", "2026/graviditet/henvisning.xml", 1),
-        ("names that run together differently", "documents2", "026/graviditet/henvisning.xml", 0),
-    ] {
-        let source_key: &[u8] = str::as_bytes(source_key);
-        let id = derived_record_id(&IdKey::new(seed(0x41)), adapter, source_key, generation);
-        file.case(
-            name,
-            json!({
-                "id_key": hex::encode(seed(0x41)),
-                "adapter": adapter,
-                "source_key": hex::encode(source_key),
-                "generation": generation,
-            }),
-            json!({ "id": hex::encode(id.expect("short")) }),
-        );
-    }
-    file
 }

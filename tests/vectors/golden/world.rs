@@ -113,7 +113,7 @@ pub(crate) fn signing_keys(member: &str) -> [SigningKey; 3] {
     [key(first), key(first + 1), key(first + 2)]
 }
 
-fn card(entry: &MemberEntry, federation: &FederationId) -> v1::MemberCard {
+pub(crate) fn card(entry: &MemberEntry, federation: &FederationId) -> v1::MemberCard {
     make_card(entry, federation, &signing_keys(entry.name.as_str())).expect("a card")
 }
 

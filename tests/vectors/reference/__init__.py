@@ -1,0 +1,1 @@
+"""A second implementation of what protocol.md says, from that page alone."""

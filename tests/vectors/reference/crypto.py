@@ -1,164 +1,207 @@
-"""Strict Ed25519, purpose-bound signatures, tags and HPKE (docs/protocol.md sections 2 and 8; RFC 8032, RFC 9180)."""
+"""Keys, signatures and the sealed key: Ed25519 with strict checks (§2), HPKE in base mode (§8)."""
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from .wire import Refused, need
+from .wire import Refused, require
 
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-NEUTRAL = (0, 1, 1, 0)
-ADMITTED = {}
+NO_FEDERATION = bytes(32)  # where a federation id is not known yet (§2)
 
 
 def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def add(a, b):
-    """Sum of two points in extended coordinates (RFC 8032 section 5.1.4)."""
-    x1, y1, z1, t1 = a
-    x2, y2, z2, t2 = b
-    e, f = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
-    g, h = 2 * t1 * t2 * D % P, 2 * z1 * z2 % P
-    e, f, g, h = f - e, h - g, h + g, f + e
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
+def hmac_sha256(key, *parts):
+    return hmac.digest(key, b"".join(parts), "sha256")
 
 
-def times(number, point):
-    total = NEUTRAL
-    while number:
-        if number & 1:
-            total = add(total, point)
-        point, number = add(point, point), number >> 1
+# The curve of Ed25519: -x² + y² = 1 + d x² y² modulo p (RFC 8032 §5.1)
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+
+def _point(encoded):
+    """The point of 32 bytes as (X, Y, Z, T), or None if they encode none canonically (§2)."""
+    number = int.from_bytes(encoded, "little")
+    y, sign = number % 2**255, number >> 255
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if x * x % P != square or (x == 0 and sign == 1):
+        return None
+    if x % 2 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+def _add(p, q):
+    a = (p[1] - p[0]) * (q[1] - q[0]) % P
+    b = (p[1] + p[0]) * (q[1] + q[0]) % P
+    c = 2 * p[3] * q[3] * D % P
+    d = 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def _times(scalar, point):
+    total = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            total = _add(total, point)
+        point = _add(point, point)
+        scalar >>= 1
     return total
 
 
-def is_neutral(point):
+def _neutral(point):
     return point[0] % P == 0 and (point[1] - point[2]) % P == 0
 
 
-def point_of(data):
-    """The point behind its one canonical encoding."""
-    need(len(data) == 32, "a point is 32 bytes")
-    y, sign = int.from_bytes(data, "little") & (1 << 255) - 1, data[31] >> 7
-    need(y < P, "y is not below 2^255 - 19")
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * pow(2, (P - 1) // 4, P) % P
-    need((x * x - square) % P == 0, "not a point")
-    need(x or not sign, "a sign bit on x = 0")
-    x = P - x if x & 1 != sign else x
-    return (x, y, 1, x * y % P)
+@lru_cache(4096)
+def _judge(encoded):
+    """Why 32 bytes are no point for a signature, or None."""
+    point = _point(encoded)
+    if point is None:
+        return "is not a canonical point"
+    return "is of small order" if _neutral(_times(8, point)) else None
 
 
-def admit(data):
-    """A public key that a charter may list."""
-    if data not in ADMITTED:
-        try:
-            point = point_of(data)
-            ADMITTED[data] = not is_neutral(times(8, point)) and is_neutral(times(L, point))
-        except Refused:
-            ADMITTED[data] = False
-    need(ADMITTED[data], "the key is not canonical, of small order, or has torsion")
+@lru_cache(4096)
+def _torsion_free(encoded):
+    return _neutral(_times(ORDER, _point(encoded)))
 
 
-def verify(key, message, signature):
-    """Strict verification; the equation itself and the bound of S are OpenSSL's, which takes no cofactor."""
-    need(len(signature) == 64, "a signature is 64 bytes")
-    need(not is_neutral(times(8, point_of(key))), "the key is of small order")
-    need(not is_neutral(times(8, point_of(signature[:32]))), "R is of small order")
-    need(int.from_bytes(signature[32:], "little") < L, "S is not below the group order")
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-    except InvalidSignature as error:
-        raise Refused("the signature is wrong") from error
+def admit_ed25519(public_key):
+    """A public key is admitted to a charter (§2)."""
+    fault = _judge(public_key)
+    require(fault is None, 2, f"a public key {fault}")
+    require(_torsion_free(public_key), 2, "a public key is not torsion-free")
+
+
+# Signatures
 
 
 def public_key(seed):
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def sign(seed, message):
-    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+def sign_raw(seed, text):
+    return Ed25519PrivateKey.from_private_bytes(seed).sign(text)
 
 
-def bound(purpose, federation_id, message):
-    """What a signature of ours is over."""
-    need(len(federation_id) == 32, "a federation id is 32 bytes")
+def verify_raw(key, signature, text):
+    """Strict verification (§2); the equation is that of OpenSSL, which is without the cofactor."""
+    require(len(key) == 32 and len(signature) == 64, 2, "a key or signature of another length")
+    in_range = int.from_bytes(signature[32:], "little") < ORDER
+    require(in_range, 2, "a signature whose S is not below the group order")
+    for what, encoded in (("public key", key), ("signature's R", signature[:32])):
+        fault = _judge(encoded)
+        require(fault is None, 2, f"a {what} {fault}")
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
+    except InvalidSignature:
+        raise Refused(2, "a signature that does not hold") from None
+
+
+def signed_bytes(purpose, federation_id, message):
+    """What is under every signature that is not of a note (§2)."""
     return b"sundbro/v1/" + purpose.encode() + b"\n" + federation_id + message
 
 
-def mac(key, *parts):
-    return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+def sign(seed, purpose, federation_id, message):
+    return sign_raw(seed, signed_bytes(purpose, federation_id, message))
 
 
-def prefixed(part):
-    return len(part).to_bytes(2, "big") + part
+def verify(key, signature, purpose, federation_id, message):
+    verify_raw(key, signature, signed_bytes(purpose, federation_id, message))
 
 
-# HPKE, base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
-KEM_SUITE = b"KEM" + bytes.fromhex("0020")
-SUITE = b"HPKE" + bytes.fromhex("0020 0001 0003")
+# X25519
 
 
-def labeled_extract(suite, salt, label, ikm):
-    return mac(salt, b"HPKE-v1", suite, label, ikm)
+def x25519_public_key(secret_key):
+    return X25519PrivateKey.from_private_bytes(secret_key).public_key().public_bytes_raw()
 
 
-def labeled_expand(suite, key, label, info, length):
+def exchange(secret_key, public):
+    """X25519; the shared secret of a point of small order is refused (RFC 9180 §7.1.4)."""
+    try:
+        return X25519PrivateKey.from_private_bytes(secret_key).exchange(
+            X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        raise Refused(7, "an X25519 key is of small order") from None
+
+
+def admit_x25519(public):
+    """Canonical and not of small order (§7): clamped scalars take only such points to zero."""
+    require(int.from_bytes(public, "little") < P, 7, "an X25519 key is not canonical")
+    exchange(bytes([1]) * 32, public)
+
+
+# HPKE, RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305, base mode (§8)
+
+KEM = b"KEM" + bytes.fromhex("0020")
+SUITE = b"HPKE" + bytes.fromhex("0020" "0001" "0003")
+MODE_BASE = b"\x00"
+
+
+def _extract(suite, salt, label, material):
+    return hmac_sha256(salt or bytes(32), b"HPKE-v1", suite, label, material)
+
+
+def _expand(suite, key, label, info, length):
     info = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
-    out, block, counter = b"", b"", 1
-    while len(out) < length:
-        block = mac(key, block, info, bytes([counter]))
-        out, counter = out + block, counter + 1
+    out, block = b"", b""
+    for counter in range(1, -(-length // 32) + 1):
+        block = hmac_sha256(key, block, info, bytes([counter]))
+        out += block
     return out[:length]
 
 
-def derive_secret_key(ikm):
-    prk = labeled_extract(KEM_SUITE, b"", b"dkp_prk", ikm)
-    return labeled_expand(KEM_SUITE, prk, b"sk", b"", 32)
+def derive_secret_key(material):
+    """DeriveKeyPair for X25519 (RFC 9180 §7.1.3)."""
+    return _expand(KEM, _extract(KEM, b"", b"dkp_prk", material), b"sk", b"", 32)
 
 
-def x25519_public(secret):
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+def _shared_secret(secret_key, public, enc, recipient):
+    material = _extract(KEM, b"", b"eae_prk", exchange(secret_key, public))
+    return _expand(KEM, material, b"shared_secret", enc + recipient, 32)
 
 
-def x25519(secret, public):
-    try:
-        return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(public))
-    except ValueError as error:
-        raise Refused("an X25519 key of small order") from error
+def _cipher(shared_secret, info):
+    """Key schedule of the base mode: the cipher and the nonce of sequence number 0."""
+    context = (MODE_BASE + _extract(SUITE, b"", b"psk_id_hash", b"")
+               + _extract(SUITE, b"", b"info_hash", info))
+    secret = _extract(SUITE, shared_secret, b"secret", b"")
+    key = _expand(SUITE, secret, b"key", context, 32)
+    return ChaCha20Poly1305(key), _expand(SUITE, secret, b"base_nonce", context, 12)
 
 
-def hpke_cipher(shared, enc, recipient, info):
-    """Key and nonce of the first message."""
-    prk = labeled_extract(KEM_SUITE, b"", b"eae_prk", shared)
-    secret = labeled_expand(KEM_SUITE, prk, b"shared_secret", enc + recipient, 32)
-    context = b"\0" + labeled_extract(SUITE, b"", b"psk_id_hash", b"") + labeled_extract(SUITE, b"", b"info_hash", info)
-    prk = labeled_extract(SUITE, secret, b"secret", b"")
-    key = labeled_expand(SUITE, prk, b"key", context, 32)
-    return ChaCha20Poly1305(key), labeled_expand(SUITE, prk, b"base_nonce", context, 12)
-
-
-def hpke_seal(ikm, recipient, info, plaintext):
-    ephemeral = derive_secret_key(ikm)
-    enc = x25519_public(ephemeral)
-    cipher, nonce = hpke_cipher(x25519(ephemeral, recipient), enc, recipient, info)
+def seal(recipient, info, plaintext, ephemeral_material):
+    """enc and ciphertext for the recipient's public key; the aad is empty."""
+    ephemeral = derive_secret_key(ephemeral_material)
+    enc = x25519_public_key(ephemeral)
+    cipher, nonce = _cipher(_shared_secret(ephemeral, recipient, enc, recipient), info)
     return enc, cipher.encrypt(nonce, plaintext, b"")
 
 
-def hpke_open(secret, enc, info, ciphertext):
-    need(len(enc) == 32 and len(ciphertext) == 48, "enc is 32 bytes, a sealed key 48")
-    cipher, nonce = hpke_cipher(x25519(secret, enc), enc, x25519_public(secret), info)
+def open_sealed(secret_key, enc, info, ciphertext):
+    recipient = x25519_public_key(secret_key)
+    cipher, nonce = _cipher(_shared_secret(secret_key, enc, enc, recipient), info)
     try:
         return cipher.decrypt(nonce, ciphertext, b"")
-    except InvalidTag as error:
-        raise Refused("does not open") from error
+    except InvalidTag:
+        raise Refused(8, "a sealed key that does not open") from None
