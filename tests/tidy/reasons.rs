@@ -8,7 +8,7 @@ const SOURCES: [&str; 6] = [
     "gateway/ledger/src/receipt/mod.rs",
     "gateway/store/src/gate.rs",
     "gateway/src/replication/reasons.rs",
-    "gateway/src/replication/pull.rs",
+    "gateway/src/replication/pull_entries.rs",
     "gateway/src/retrieval/audit.rs",
 ];
 

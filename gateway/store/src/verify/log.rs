@@ -92,7 +92,10 @@ impl<'a> OneLog<'a> {
                 report.found(damage.in_log(self.log));
             }
         }
-        report.logs.insert(self.log, self.verified);
+        // Our own log is looked at before it has an entry; only logs that have some count.
+        if self.size() > 0 {
+            report.logs.insert(self.log, self.verified);
+        }
         Ok(())
     }
 
