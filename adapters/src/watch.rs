@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::adapter::{Adapter, Change, KnownItems, ScanError, ScanReport};
 use crate::item::{DocumentIdDigest, Fingerprint, SourceKey};
 
-/// A scan may take at most a fifth of the time: in a folder where something is written every second, the walk over all
-/// its files must not become a full-time job.
+/// A scan takes at most a fifth of the time, as long as four times its length is less than the poll interval: in a folder
+/// where something is written every second, the walk over all its files must not become a full-time job.
 const REST_PER_SCAN: u32 = 4;
 
 /// How long to rest after a scan, whatever changes meanwhile: a multiple of what it took, but at least `least`, so that

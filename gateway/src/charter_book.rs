@@ -95,13 +95,14 @@ impl CharterBook {
         }
         refuse_production(history.current())?;
         let book = Self {
-            changed: watch::Sender::new(history.in_force()),
+            changed: watch::Sender::new(0),
             history: ArcSwap::from_pointee(history),
             store,
             offering: Mutex::new(()),
         };
         // A crash may have come between a charter and what follows from it.
-        book.judge_logs_again(false)?;
+        let forked = book.history().forked_version().is_some();
+        book.judge_logs_again(forked)?;
         Ok(book)
     }
 
@@ -130,7 +131,7 @@ impl CharterBook {
         self.standing(member) == Standing::Active
     }
 
-    /// Hears of every change of what is in force, or of what stands twice.
+    /// Hears of every change of what is in force, or of what stands twice; counts them.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -140,7 +141,7 @@ impl CharterBook {
     /// # Errors
     /// [`OfferCharterError`]; nothing was changed.
     pub fn offer(&self, wire: &v1::Charter) -> Result<Offered, OfferCharterError> {
-        let _one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
         let mut history = CharterHistory::clone(&self.history.load());
         let charter = match history.read_offer(wire)? {
             OfferRead::Charter(charter) => *charter,
@@ -162,10 +163,13 @@ impl CharterBook {
         // From here the charter survives a crash, so whoever acts on it may.
         let takes_back = history.in_force() < before;
         self.history.store(Arc::new(history));
-        self.judge_logs_again(takes_back)?;
-        fold_all(&self.store, self)?;
-        self.changed.send_replace(version);
+        let judged = self.judge_logs_again(takes_back);
+        // Whatever became of that: who is not a member any more must not stay connected for it.
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         tracing::info!(charter_version = version, "a charter was taken");
+        drop(one_at_a_time);
+        // What was taken back leaves the index now; that may take long, and holds up nobody who brings a charter.
+        judged.and_then(|()| fold_all(&self.store, self))?;
         Ok(offered)
     }
 
@@ -181,7 +185,15 @@ impl CharterBook {
                 }
                 _ => {}
             }
-            self.judge_log_again(&status.log)?;
+            match self.judge_log_again(&status.log) {
+                Ok(_) => {}
+                // The rows of one log must not keep the others from being judged, or the gateway from its work.
+                Err(error @ StoreError::Damaged(_)) => {
+                    let error = crate::status::chain(&error);
+                    tracing::error!(log = ?status.log, error, "a log cannot be judged: run `sundbro verify`");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -200,8 +212,11 @@ impl CharterBook {
             let note = UnverifiedCheckpoint::parse_of(log, &row.note);
             note.is_ok_and(|note| history.checkpoint_key_of(&note).is_some())
         };
-        if self.store.forget_checkpoints(log, may_stay)? {
-            tracing::warn!(?log, "a checkpoint is not shown any more: its key has ended below it");
+        if self.store.forget_newest_seen(log, may_stay)? {
+            tracing::warn!(
+                ?log,
+                "a checkpoint is not waited for any more: its key has ended below it"
+            );
         }
         let Some(refusal) = self.store.first_refused(log, &**history)? else { return Ok(false) };
         let state = state_after(&refusal);

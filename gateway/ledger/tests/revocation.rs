@@ -166,7 +166,7 @@ fn a_checkpoint_key_that_has_ended_is_told_apart_from_one_that_never_was() {
         let checkpoint = Checkpoint::new(&origin, size, RootHash::new([1; 32]));
         let note = sign_checkpoint(&checkpoint, &federation.member(HOSPITAL).keys[&key_id]);
         let note = UnverifiedCheckpoint::parse(&note).expect("a note");
-        history.checkpoint_key_has_ended(&note)
+        history.ended_checkpoint_key_of(&note).is_some()
     };
     assert!(!ended(&federation.history, 9, CHECKPOINT));
     let mut draft = CharterDraft::next(&federation.history).expect("no fork");

@@ -75,7 +75,11 @@ impl Drafting {
         let key = found.source_key.as_bytes();
         let place = self.place(key)?;
         let subjects = self.tags(found)?;
-        let version = place.registered.as_ref().map_or(0, |pointer| pointer.version) + 1;
+        // The index may lack what our log holds, as after payloads came back from an older copy: the locator knows too.
+        let registered = place.registered.as_ref().map_or(0, |pointer| pointer.version);
+        let located = self.store.locator(&self.adapter, key)?;
+        let located = located.filter(|it| it.live && it.record == place.record.id);
+        let version = registered.max(located.map_or(0, |it| it.version)) + 1;
         let mut detail = detail(found);
         if let Some(pointer) = &place.registered
             && is_the_same(pointer, &detail, lifecycle(found))

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sundbro_ledger::charter::Charter;
+use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
+use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::LogId;
 use sundbro_ledger::payload::Payload;
 use sundbro_ledger::tiles::BUNDLE_ENTRIES;
@@ -39,6 +41,7 @@ impl Link {
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What the peer was told of each log.
         let mut told = BTreeMap::new();
+        self.send_newest_charter().await?;
         self.grant_keys().await?;
         loop {
             // The first tick comes at once: after Hello the peer hears of all logs.
@@ -57,8 +60,20 @@ impl Link {
         }
     }
 
-    /// Gives the peer the charters that it lacks, heads that stand twice among them. Those are above the version in force
-    /// here, so no version that the peer says it follows tells whether it has them: they are given once in a session.
+    /// Gives the peer the head that we follow, if it follows one of that version too: it may be another one.
+    async fn send_newest_charter(&self) -> Result<(), SessionEnd> {
+        let history = self.shared.context.charter.history();
+        if self.peer_charter() < history.in_force() {
+            return Ok(());
+        }
+        for frame in frames::charters(vec![history.current().to_wire()]) {
+            self.send_frame(frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the peer the charters that it lacks, heads that stand twice among them. Of those no version that the peer says
+    /// it follows tells whether it has them, since it may follow one of them: they are given once in a session.
     pub(super) async fn send_charters(&self) -> Result<(), SessionEnd> {
         let history = self.shared.context.charter.history();
         let theirs = self.peer_charter();
@@ -68,7 +83,10 @@ impl Link {
                 let version = charter.version();
                 // With more signatures it is news again.
                 let content = (charter.digest(), charter.signatures().len());
-                version > theirs && (version <= history.in_force() || given.insert(content))
+                match version <= history.in_force() {
+                    true => version > theirs,
+                    false => given.insert(content),
+                }
             };
             history.charters().filter(not_given).map(Charter::to_wire).collect()
         };
@@ -142,9 +160,10 @@ impl Link {
             let Some(owner) = history.member_of_log(log) else { continue };
             let is_peers = owner.member == self.peer;
             let row = match (&holding.status.checkpoint, is_peers) {
-                // Its author is told the newest that we have seen, held here or not: it may have lost its end.
-                (_, true) => self.newest_seen(*log).await?,
-                (row, false) => row.clone(),
+                // Its author is told the newest that we have seen, held here or not: it may have lost its end. Of one
+                // whose key was ended too, since what it signed once it must not sign again.
+                (row, true) => self.newest_seen(*log).await?.or_else(|| row.clone()),
+                (row, false) => row.clone().filter(|row| is_shown(&history, log, row)),
             };
             let Some(row) = row else { continue };
             if told.get(log) == Some(&row.size) {
@@ -171,8 +190,9 @@ impl Link {
         told: &mut BTreeMap<LogId, u64>,
     ) -> Result<Vec<Frame>, SessionEnd> {
         let own = self.shared.context.own.log;
-        let Some(checkpoint) = view.get(&own).and_then(|held| held.status.checkpoint.clone())
-        else {
+        let history = self.shared.context.charter.history();
+        let checkpoint = view.get(&own).and_then(|held| held.status.checkpoint.clone());
+        let Some(checkpoint) = checkpoint.filter(|row| is_shown(&history, &own, row)) else {
             return Ok(Vec::new());
         };
         let shown = self.heads().get(&own).map(|head| head.size());
@@ -194,6 +214,12 @@ impl Link {
         pushed.extend(frames::payloads(&own, blobs, Vec::new()));
         Ok(pushed)
     }
+}
+
+/// Whether a checkpoint may be shown to whoever does not write the log: its key still covers it.
+fn is_shown(history: &CharterHistory, log: &LogId, row: &CheckpointRow) -> bool {
+    let note = UnverifiedCheckpoint::parse_of(log, &row.note);
+    note.is_ok_and(|note| history.checkpoint_key_of(&note).is_some())
 }
 
 impl Shared {

@@ -115,6 +115,9 @@ impl Shared {
 
     /// Writes down whether a log is followed. Blocking.
     pub(super) fn mark(&self, log: &LogId, state: &LogState) -> Result<(), StoreError> {
+        if !self.context.store.mark_log(log, state)? {
+            return Ok(());
+        }
         match state {
             LogState::Waiting { position, reason } => {
                 tracing::info!(?log, position, reason, "a log waits");
@@ -127,6 +130,6 @@ impl Shared {
             }
             LogState::Followed => {}
         }
-        self.context.store.mark_log(log, state).map(drop)
+        Ok(())
     }
 }

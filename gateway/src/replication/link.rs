@@ -29,8 +29,10 @@ pub(super) enum Judged {
     Verified(VerifiedCheckpoint),
     /// It can be judged once our charter is newer.
     Aside,
-    /// It was signed with a key that our newer charter has ended: the peer will learn.
+    /// It was signed with a key that our newer charter does not list: the peer will learn.
     Outdated,
+    /// The author signed it, with a key that was ended below it since.
+    Ended(VerifiedCheckpoint),
 }
 
 /// One session with one peer, after both Hellos.
@@ -142,15 +144,18 @@ impl Link {
     /// Judges a checkpoint that the peer sent.
     ///
     /// Signed by a key that our charter lacks, it is set aside until our charter is as new as the peer's; only then is
-    /// it the peer's fault. Signed by a key that has ended since, it says nothing, and is nobody's fault.
+    /// it the peer's fault. Signed by a key that has ended since, it tells only its author something, and is nobody's fault.
     pub(super) fn judge(&self, log: &LogId, note: &Bytes) -> Result<Judged, SessionEnd> {
         let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHECKPOINT, log, why);
         let unverified = UnverifiedCheckpoint::parse_of(log, note)
             .map_err(|error| bad(format!("the checkpoint is malformed: {error}")))?;
         let history = self.shared.context.charter.history();
         let Some(key) = history.checkpoint_key_of(&unverified) else {
-            if history.checkpoint_key_has_ended(&unverified) {
-                return Ok(Judged::Outdated);
+            if let Some(key) = history.ended_checkpoint_key_of(&unverified) {
+                let verified = unverified
+                    .verify(&key)
+                    .map_err(|error| bad(format!("the checkpoint does not verify: {error}")))?;
+                return Ok(Judged::Ended(verified));
             }
             let (ours, theirs) = (history.in_force(), self.peer_charter());
             return match theirs.cmp(&ours) {

@@ -136,7 +136,10 @@ impl Link {
         }
         // Coverage rests on this, so only what was found good counts, and nothing that a clone says of its log. That a
         // peer shows nothing of its log says that there is nothing, unless it showed something that was not found good.
+        // Nor, of a member whose checkpoints may not be shown any more, that it has no entries.
+        let history = context.charter.history();
         let has_nothing = !self.is_clone
+            && !history.has_ended_checkpoint_key(&self.peer)
             && !self.shows_more.load(Ordering::Relaxed)
             && !self.shared.knows_entries_of(&self.peer).await?;
         if heard_of_itself || has_nothing {
@@ -153,7 +156,12 @@ impl Link {
     ) -> Result<bool, SessionEnd> {
         let checkpoint = match self.judge(&log, &note)? {
             Judged::Verified(checkpoint) => checkpoint,
-            Judged::Aside | Judged::Outdated => return Ok(false),
+            // What we have signed once stays signed, whatever became of the key.
+            Judged::Ended(checkpoint) if log == self.shared.context.own.log => {
+                self.hear_own_log(Some(checkpoint)).await?;
+                return Ok(false);
+            }
+            Judged::Aside | Judged::Outdated | Judged::Ended(_) => return Ok(false),
         };
         self.take_checkpoint(checkpoint).await.map(|()| true)
     }

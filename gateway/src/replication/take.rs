@@ -10,7 +10,9 @@ use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_ledger::log::{LogHead, Refusal};
 use sundbro_ledger::transaction::VerifiedTransaction;
-use sundbro_store::{AppendReplicaError, LogState, NewBlob, PutBlobError, StoreError};
+use sundbro_store::{
+    AppendReplicaError, EQUIVOCATION, LogState, NewBlob, PutBlobError, StoreError,
+};
 
 use super::holdings::Holding;
 use super::own_log::root_at;
@@ -165,11 +167,8 @@ impl Shared {
             // The one that we had may be forgotten: its key was ended, and this one is by another.
             return store.note_newest_seen(checkpoint);
         }
-        if matches!(status.state, LogState::Stopped { .. }) {
-            return Ok(());
-        }
         // The owner signed a tree that is not the beginning of the one that we verified under its signature.
-        let reason = "EQUIVOCATION".to_owned();
+        let reason = EQUIVOCATION.to_owned();
         self.mark(&log, &LogState::Stopped { position: checkpoint.size(), reason })?;
         self.context.hub.heads_changed();
         Ok(())

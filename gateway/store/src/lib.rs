@@ -33,6 +33,6 @@ pub use error::{
 };
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
-pub use logs::{CheckpointRow, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use store::{Identity, OpenOptions, Store};

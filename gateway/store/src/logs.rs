@@ -23,6 +23,9 @@ use crate::tables::{CHECKPOINTS, ENTRIES, HASHES, LOG_STATES, LOGS};
 
 pub use self::status::{CheckpointRow, LogState, LogStatus};
 
+/// The reason of a log whose member signed two different trees.
+pub const EQUIVOCATION: &str = "EQUIVOCATION";
+
 /// Most entries that one read returns.
 pub const MAX_ENTRIES_READ: u64 = 4096;
 
@@ -78,8 +81,12 @@ pub(crate) fn first_refused_in(
     log: &LogId,
     owners: &dyn LogOwners,
 ) -> Result<Option<Refusal>, StoreError> {
-    let size = head_in(view, log)?.size();
-    owners.first_refused(log, size, &mut |position| {
+    let head = head_in(view, log)?;
+    owners.first_refused(log, head.size(), &mut |position| {
+        // Asked for at every fold, and mostly alone.
+        if position + 1 == head.size() {
+            return Ok(Named { charter_version: head.charter_version(), key_id: head.key_id() });
+        }
         let entry = entry_in(view, log, position)?;
         let entry = entry.and_then(|entry| SignedTransaction::from_entry(entry).ok());
         let damage = || Damage::of_table(&ENTRIES, "the entry is not here, or does not parse");
@@ -325,6 +332,13 @@ impl Store {
         let write = self.ledger.write()?;
         let held = state_in(&write, log)?;
         let stays = match (&held, state) {
+            // Evidence outlasts what a charter says, and what it no longer says.
+            (LogState::Stopped { reason, .. }, _) if reason == EQUIVOCATION => true,
+            (LogState::Stopped { .. }, LogState::Stopped { reason, .. })
+                if reason == EQUIVOCATION =>
+            {
+                false
+            }
             (LogState::Stopped { position: held, .. }, LogState::Stopped { position, .. }) => {
                 held <= position
             }
@@ -362,31 +376,24 @@ impl Store {
         write.commit()
     }
 
-    /// Forgets checkpoints of a log that may not be shown any more; says whether there were any.
-    pub fn forget_checkpoints(
+    /// Forgets the newest checkpoint that was seen of a log, if it may not stay; says whether it went. What is committed
+    /// keeps the checkpoint under which it came.
+    pub fn forget_newest_seen(
         &self,
         log: &LogId,
         may_stay: impl Fn(&CheckpointRow) -> bool,
     ) -> Result<bool, StoreError> {
-        let kinds = [CheckpointKind::Committed, CheckpointKind::NewestSeen];
         let must_go = |row: Option<CheckpointRow>| row.is_some_and(|row| !may_stay(&row));
-        // Looked for before anything is written: hardly ever must one go, and every start asks.
-        let view = self.ledger.read()?;
-        let mut any = false;
-        for kind in kinds {
-            any |= must_go(checkpoint_in(&view, log, kind)?);
-        }
-        if !any {
+        // Looked for before anything is written: hardly ever must it go, and every start asks.
+        if !must_go(self.newest_seen(log)?) {
             return Ok(false);
         }
         let write = self.ledger.write()?;
-        for kind in kinds {
-            if must_go(checkpoint_in(&write, log, kind)?) {
-                write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
-            }
+        if !must_go(checkpoint_in(&write, log, CheckpointKind::NewestSeen)?) {
+            return Ok(false);
         }
+        write.remove(&CHECKPOINTS, &checkpoint_key(log, CheckpointKind::NewestSeen))?;
         write.commit()?;
-        self.forget_sendable_checkpoint(log, may_stay);
         Ok(true)
     }
 

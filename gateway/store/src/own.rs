@@ -157,12 +157,13 @@ impl Store {
         if group.entries.is_empty() {
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
+        // Before anything is written: a group that is refused is offered again and again.
+        let checkpoint = sign_head(signer, &group.head, keys)?;
         self.put_group_blobs(&group.blobs)?;
         // From here the blobs survive a crash. Nothing names them yet; a repeated request brings its own.
         reached(StopPoint::PayloadLedger);
 
         write_entries(&write, &old, &group.entries, &group.head).map_err(own_error)?;
-        let checkpoint = sign_head(signer, &group.head, keys)?;
         write_checkpoint(&write, &checkpoint, group.head.size())?;
         write.commit()?;
         // From here the entries survive a crash, and with them all that says which requests they answer.

@@ -217,21 +217,6 @@ impl Store {
         self.sendable.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The checkpoint of our own log may not be shown any more.
-    pub(crate) fn forget_sendable_checkpoint(
-        &self,
-        log: &LogId,
-        may_stay: impl Fn(&CheckpointRow) -> bool,
-    ) {
-        if *log != self.identity.own_log {
-            return;
-        }
-        let mut sendable = self.sendable.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sendable) = &mut *sendable {
-            sendable.checkpoint = sendable.checkpoint.take().filter(|row| may_stay(row));
-        }
-    }
-
     pub(crate) fn set_sendable(&self, sendable: Sendable) {
         *self.sendable.write().unwrap_or_else(PoisonError::into_inner) = Some(sendable);
     }

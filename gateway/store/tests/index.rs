@@ -108,6 +108,11 @@ fn a_log_that_is_taken_back_from_an_entry_on_has_the_rows_of_one_that_ended_ther
     // A charter that is not followed any more gives back what it took.
     fold(ours, keys);
     assert_eq!(ours.index_roots().expect("roots"), whole);
+    // One that does not name the log at all leaves nothing of it.
+    let nobody = common::keys(&[]);
+    assert!(ours.fold(&nobody, 1).expect("fold").retracted);
+    assert_eq!(found(ours, &query()), []);
+    assert_eq!(ours.fold(&nobody, 1).expect("fold"), finished());
 }
 
 #[test]

@@ -8,8 +8,8 @@ use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{MemoryTree, leaf_hash, verify_inclusion};
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{
-    AppendOwnError, DraftRefusal, Locator, LocatorChange, LogState, OpenError, OpenOptions,
-    RequestKey, ServeError, Store,
+    AppendOwnError, DraftRefusal, EQUIVOCATION, Locator, LocatorChange, LogState, OpenError,
+    OpenOptions, RequestKey, ServeError, Store,
 };
 
 fn hospital() -> Member {
@@ -342,6 +342,12 @@ fn an_own_log_that_is_stopped_is_signed_no_further_now_and_after_a_restart() {
     for (state, after) in [(LogState::Followed, 2), (stop(3), 2), (stop(1), 1)] {
         store.mark_log(&member.log(), &state).expect("mark");
         assert_eq!(store.log_status(&member.log()).expect("status").state, stop(after));
+    }
+    // Evidence outlasts it, wherever it was found.
+    let fork = LogState::Stopped { position: 3, reason: EQUIVOCATION.to_owned() };
+    for state in [&fork, &stop(0), &LogState::Followed] {
+        store.mark_log(&member.log(), state).expect("mark");
+        assert_eq!(store.log_status(&member.log()).expect("status").state, fork);
     }
     // What stands there is still shown to others: it is the evidence.
     assert_eq!(store.log_status(&member.log()).expect("status").committed_size, 3);

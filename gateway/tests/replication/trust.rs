@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use prost::Message as _;
 use sundbro_gateway::replication::{ReplicationSettings, SessionEnd};
-use sundbro_ledger::charter::CharterLimits;
+use sundbro_ledger::charter::{CharterHead, CharterLimits};
 use sundbro_ledger::history::Offered;
 use sundbro_ledger::subject::key_commitment;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::{Head, Hello};
+use sundbro_proto::ledger::v1;
 use sundbro_store::LogState;
 
 use crate::script::{Peer, hello};
@@ -156,7 +157,6 @@ async fn a_checkpoint_key_that_is_taken_back_parts_nobody() {
         federation.publish(|draft| draft.close_key(&name(GP), CHECKPOINT, 12).expect("a key"));
     for gateway in [&gp, &hospital] {
         gateway.follow(&second);
-        assert_eq!(gateway.store.checkpoint(&gp.log).expect("read"), None);
         assert_eq!(gateway.store.newest_seen(&gp.log).expect("read"), None);
         assert_eq!(gateway.size(&gp.log), 20, "its entries are as good as before");
     }
@@ -176,11 +176,49 @@ async fn a_checkpoint_key_that_is_taken_back_parts_nobody() {
 }
 
 #[tokio::test]
+async fn a_member_whose_checkpoints_may_not_be_shown_is_not_taken_for_one_without_entries() {
+    let mut federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    gp.publish(20);
+    let second =
+        federation.publish(|draft| draft.close_key(&name(GP), CHECKPOINT, 12).expect("a key"));
+    gp.follow(&second);
+    let lab = Gateway::new(&federation, LAB);
+    let _running = connect(&gp, &lab);
+    lab.publish(1);
+    gp.holds(&lab.log, 1).await;
+    let view = lab.peers.view(&gp.member).expect("connected");
+    assert!(view.reachable && view.heads_at.is_none(), "there may be entries: {view:?}");
+}
+
+#[tokio::test]
+async fn what_was_signed_with_a_checkpoint_key_that_has_ended_still_stops_a_second_signing() {
+    let mut federation = Federation::found();
+    let gp = Gateway::new(&federation, GP);
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    gp.publish(20);
+    let (ours, theirs) = connect(&gp, &hospital);
+    hospital.holds(&gp.log, 20).await;
+    ours.stop.cancel();
+    ours.end().await;
+    theirs.end().await;
+    let second =
+        federation.publish(|draft| draft.close_key(&name(GP), CHECKPOINT, 12).expect("a key"));
+    hospital.follow(&second);
+    // Put back from before the first entry: nobody may show it its own log any more but to itself.
+    let restored = Gateway::new(&federation, GP);
+    let _running = connect(&restored, &hospital);
+    restored.until(|gp| gp.store.signing_stop().is_some()).await;
+    let stop = restored.store.signing_stop().expect("stopped");
+    assert_eq!(stop.reason(), "OWN_LOG_BEHIND");
+}
+
+#[tokio::test]
 async fn of_a_charter_that_does_not_follow_ours_nothing_is_kept() {
     let federation = Federation::found();
     let gp = Gateway::new(&federation, GP);
     let mut other = federation.history.current().to_wire();
-    let mut head = sundbro_proto::ledger::v1::CharterHead::decode(&other.head[..]).expect("a head");
+    let mut head = v1::CharterHead::decode(&other.head[..]).expect("a head");
     (head.version, head.previous) = (2, vec![vec![9; 32].into()]);
     other.head = head.encode_to_vec().into();
     other.signatures.clear();
@@ -217,11 +255,11 @@ async fn a_charter_that_stands_twice_takes_back_what_named_it() {
     hospital.follow(&b);
     let stopped = hospital.store.log_status(&hospital.log).expect("a status").state;
     assert_eq!(stopped, LogState::Stopped { position: 1, reason: "WRONG_KEY".to_owned() });
-    for (gateway, charter) in [(&gp, &b), (&hospital, &a)] {
-        let offered = gateway.charter.offer(&charter.to_wire()).expect("valid");
-        assert!(matches!(offered, Offered::Fork(_)), "{offered:?}");
-    }
+    // Each says that it follows version 2, and that it is another one shows only when they give it to each other.
     let _running = connect(&gp, &hospital);
+    for gateway in [&gp, &hospital] {
+        gateway.until(|gateway| gateway.charter.history().forked_version() == Some(2)).await;
+    }
     let waits = LogState::Waiting { position: 2, reason: "CHARTER_VERSION_MISSING".to_owned() };
     for gateway in [&gp, &hospital] {
         gateway
@@ -262,7 +300,11 @@ async fn a_charter_that_stands_twice_is_given_once() {
             _ => {}
         }
     }
-    assert_eq!(charters.len(), 2, "each of the two, and not with every heads frame");
+    // The one in force too: a peer of the same version may follow another one.
+    let version =
+        |charter: &v1::Charter| CharterHead::parse(&charter.head).expect("a head").version;
+    let given: Vec<u64> = charters.iter().map(version).collect();
+    assert_eq!(given, [2, 2, 1], "each of the two, and not with every heads frame");
     assert_ne!(charters[0], charters[1]);
 }
 

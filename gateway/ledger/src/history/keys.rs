@@ -130,22 +130,29 @@ impl CharterHistory {
         keys.find(|key| checkpoint.names(key)).cloned()
     }
 
-    /// Whether a checkpoint names a CHECKPOINT key of its log that the charter in force ended below its size. It may have
-    /// been good when it was signed, so whoever shows it is not at fault; nobody follows it.
-    pub fn checkpoint_key_has_ended(&self, checkpoint: &UnverifiedCheckpoint) -> bool {
-        let Some(owner) = self.logs.get(&checkpoint.log_id()) else { return false };
-        let Some(member) = self.current().member(&owner.member) else { return false };
+    /// Whether a CHECKPOINT key of a member has an end: checkpoints that it signed may not be shown any more, and that none
+    /// is shown does not say that there are no entries.
+    pub fn has_ended_checkpoint_key(&self, member: &MemberName) -> bool {
+        let ended = |key: &MemberKey| key.purpose == KeyPurpose::Checkpoint && key.to.is_some();
+        self.current().member(member).is_some_and(|member| member.keys.iter().any(ended))
+    }
+
+    /// The key of a checkpoint that has ended since, by which it can still be told that its log's writer signed it.
+    pub fn ended_checkpoint_key_of(
+        &self,
+        checkpoint: &UnverifiedCheckpoint,
+    ) -> Option<VerifyingKey> {
+        let owner = self.logs.get(&checkpoint.log_id())?;
+        let member = self.current().member(&owner.member)?;
         let size = checkpoint.size();
-        let epoch_ended = member
-            .log_epoch(owner.epoch)
-            .and_then(|epoch| epoch.end)
-            .is_some_and(|end| end.size < size);
-        member.keys.iter().any(|key| {
+        let epoch_ended = member.log_epoch(owner.epoch)?.end.is_some_and(|end| end.size < size);
+        let ended = |key: &&MemberKey| {
             key.purpose == KeyPurpose::Checkpoint
                 && key.log_epoch == owner.epoch
                 && (epoch_ended || key.ended_before(size))
-                && key.verifying_key().is_some_and(|key| checkpoint.names(key))
-        })
+        };
+        let mut keys = member.keys.iter().filter(ended).filter_map(MemberKey::verifying_key);
+        keys.find(|key| checkpoint.names(key)).copied()
     }
 
     /// The SERVICE key of a message that names a charter version: judged by that version, then by every later `to`.

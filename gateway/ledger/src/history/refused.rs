@@ -4,6 +4,8 @@
 //! entries before it learnt of it, and one that learnt of it first, must end alike. The one stops at the entry by
 //! [`LogHead::verify`](crate::log::LogHead::verify); this finds the same entry for the other.
 
+use core::cmp::Ordering;
+
 use super::CharterHistory;
 use crate::ids::LogId;
 use crate::log::{InvalidReason, Refusal, WaitingReason};
@@ -30,8 +32,8 @@ impl CharterHistory {
     /// them were verified once: it lies at or above the `to` of its key or the end of its log epoch (invalid), or names
     /// a version that is not in force any more (waiting).
     ///
-    /// `named_at` is asked for about 2·log₂(size) positions for each closed key, and as many for the versions: neither
-    /// key ids nor versions ever decrease in a log.
+    /// `named_at` is asked for the last entry and for one more for each key that was closed as usual; for about log₂(size)
+    /// entries where something is taken back. Neither key ids nor versions ever decrease in a log.
     ///
     /// # Errors
     /// Whatever `named_at` fails with.
@@ -46,7 +48,7 @@ impl CharterHistory {
         let mut waits = None;
         if named_at(last)?.charter_version > in_force {
             let holds = &mut |at| Ok(named_at(at)?.charter_version <= in_force);
-            let position = partition_point(size, holds)?;
+            let position = partition_point(0, size, holds)?;
             let reason = WaitingReason::CharterVersion(named_at(position)?.charter_version);
             waits = Some(Refusal::Waiting { position, reason });
         }
@@ -72,20 +74,33 @@ impl CharterHistory {
         };
         for key in member.keys.iter().filter(signs_here) {
             let Some(to) = key.to.filter(|to| *to < first.unwrap_or(size)) else { continue };
-            let begin = partition_point(size, &mut |at| Ok(named_at(at)?.key_id < key.key_id))?;
-            let end = partition_point(size, &mut |at| Ok(named_at(at)?.key_id <= key.key_id))?;
-            let revoked = begin.max(to);
-            if revoked < end {
-                first = Some(first.map_or(revoked, |first| first.min(revoked)));
-            }
+            // Ids never decrease: what stands at `to` tells of a key that was closed as usual that it took nothing along.
+            let revoked = match named_at(to)?.key_id.cmp(&key.key_id) {
+                Ordering::Greater => continue,
+                Ordering::Equal => to,
+                // It began only above its end.
+                Ordering::Less => {
+                    let older = &mut |at| Ok(named_at(at)?.key_id < key.key_id);
+                    let begin = partition_point(to, size, older)?;
+                    if begin >= size || named_at(begin)?.key_id > key.key_id {
+                        continue;
+                    }
+                    begin
+                }
+            };
+            first = Some(first.map_or(revoked, |first| first.min(revoked)));
         }
         Ok(first)
     }
 }
 
-/// The first position below `size` for which `holds` is false, given that it is true up to there and false from there.
-fn partition_point<E>(size: u64, holds: &mut dyn FnMut(u64) -> Result<bool, E>) -> Result<u64, E> {
-    let (mut low, mut high) = (0, size);
+/// The first position from `low` below `high` for which `holds` is false, given that it is true up to there and false
+/// from there; `high` when it is nowhere.
+fn partition_point<E>(
+    mut low: u64,
+    mut high: u64,
+    holds: &mut dyn FnMut(u64) -> Result<bool, E>,
+) -> Result<u64, E> {
     while low < high {
         let middle = low + (high - low) / 2;
         if holds(middle)? {

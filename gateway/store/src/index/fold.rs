@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use sundbro_ledger::ids::{Commitment, LogId, MemberName};
 
 use self::log::Folding;
-use super::rows::{cursor_in, position_at};
+use super::rows::{Cursor, cursor_in, position_at};
 use super::{FoldProgress, IndexRoots, LogOwners, basis, roots};
 use crate::blobs::{BlobKind, sound_blob_in};
 use crate::database::{ALL_KEYS, Db, ReadView, WriteView, misfit, opened, prefix_end, walk};
@@ -19,7 +19,7 @@ use crate::error::StoreError;
 use crate::logs::{entries_in, first_refused_in, head_in, log_key};
 use crate::row::RowProblem;
 use crate::store::Store;
-use crate::tables::{BLOBS, INDEX_META, LOGS, StoreFile, WANTED, WANTED_BY};
+use crate::tables::{BLOBS, CURSORS, INDEX_META, LOGS, StoreFile, WANTED, WANTED_BY};
 
 /// Entries that one transaction of a rebuild folds.
 const REBUILD_ENTRIES: usize = 32_768;
@@ -124,7 +124,15 @@ fn fold_or_look_again(
     late: &Late,
     max_entries: usize,
 ) -> Result<FoldProgress, StoreError> {
-    let result = fold_once(index, sources, owners, late, max_entries);
+    let mut result = fold_once(index, sources, owners, late, max_entries, false);
+    if let Err(StoreError::Damaged(damage)) = &result
+        && damage.table == Some(BLOBS.name)
+    {
+        // A payload that was folded is damaged since. Anew, one of another member counts as missing, and is fetched; of
+        // ours it is damage as before.
+        tracing::error!(%damage, "the index is folded anew: check the disk");
+        result = fold_once(index, sources, owners, late, max_entries, true);
+    }
     if result.is_err() {
         late.look_through_again();
     }
@@ -137,6 +145,7 @@ fn fold_once(
     owners: &dyn LogOwners,
     late: &Late,
     max_entries: usize,
+    anew: bool,
 ) -> Result<FoldProgress, StoreError> {
     let write = index.begin()?;
     // The queue is emptied before the view of the blobs is taken: what arrives between is in both, never in neither.
@@ -151,10 +160,10 @@ fn fold_once(
     if look_through {
         arrived.extend(wanted_and_here(&write, &blobs)?);
     }
-    let logs = known_logs(&ledger, owners)?;
+    let logs = known_logs(&write, &ledger, owners)?;
     let mut progress = FoldProgress { finished: true, ..FoldProgress::default() };
     let mut left = max_entries.max(1) as u64;
-    if has_too_much(&write, &logs)? {
+    if anew || has_too_much(&write, &logs)? {
         // What was taken back leaves in one step: nobody reads an index from which other things are gone as well.
         clear(&write)?;
         arrived.clear();
@@ -202,15 +211,26 @@ struct KnownLog {
 type KnownLogs = BTreeMap<[u8; 8], KnownLog>;
 
 /// Logs with entries here that a charter names.
-fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, StoreError> {
+fn known_logs(
+    write: &WriteView,
+    ledger: &ReadView,
+    owners: &dyn LogOwners,
+) -> Result<KnownLogs, StoreError> {
     let mut logs = BTreeMap::new();
     walk(&ledger.table(&LOGS)?, &LOGS, ALL_KEYS, |key, value| {
         opened(&LOGS, key, value)?;
         let log = LogId::try_from(key).map_err(|_| misfit(&LOGS, RowProblem::Fields))?;
         if let Some(owner) = owners.log_owner(&log) {
-            let refused = first_refused_in(ledger, &log, owners)?;
             let size = head_in(ledger, &log)?.size();
-            let followed = refused.map_or(size, |refusal| refusal.position());
+            let followed = match first_refused_in(ledger, &log, owners) {
+                Ok(refused) => refused.map_or(size, |refusal| refusal.position()),
+                // A row of one log must not keep the others from being folded: this one stays where it is.
+                Err(StoreError::Damaged(damage)) => {
+                    tracing::error!(%damage, "a log is indexed no further: run `sundbro verify`");
+                    cursor_in(write, &log)?.map_or(0, |cursor| cursor.size)
+                }
+                Err(error) => return Err(error),
+            };
             logs.insert(log_key(&log), KnownLog { log, owner, followed });
         }
         Ok(true)
@@ -220,12 +240,17 @@ fn known_logs(ledger: &ReadView, owners: &dyn LogOwners) -> Result<KnownLogs, St
 
 /// Whether more of a log was folded than has an effect: a charter took back what another one had allowed.
 fn has_too_much(write: &WriteView, logs: &KnownLogs) -> Result<bool, StoreError> {
-    for known in logs.values() {
-        if cursor_in(write, &known.log)?.is_some_and(|cursor| cursor.size > known.followed) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mut too_much = false;
+    walk(&write.table(&CURSORS)?, &CURSORS, ALL_KEYS, |key, value| {
+        let cursor = Cursor::from_body(opened(&CURSORS, key, value)?)
+            .map_err(|problem| misfit(&CURSORS, problem))?;
+        let log = LogId::try_from(key).map_err(|_| misfit(&CURSORS, RowProblem::Fields))?;
+        // A log that no charter names any more has no effect at all.
+        let followed = logs.get(&log_key(&log)).map_or(0, |known| known.followed);
+        too_much |= cursor.size > followed;
+        Ok(!too_much)
+    })?;
+    Ok(too_much)
 }
 
 /// Deletes every derived row.
