@@ -1,26 +1,30 @@
-//! A blob that the disk damaged: another member's counts as missing until it comes again, one of our own stays an error.
+//! What the disk damaged: another member's blob counts as missing until it comes again, a row of its log holds up no other
+//! log, and a blob of our own stays an error.
 
 mod common;
 
 use std::path::Path;
 
 use common::full::fold;
-use common::{Member, append, blobs, fill, keys, register, replicate, says, tag};
+use common::{Member, TakesBack, append, blobs, fill, keys, register, replicate, says, tag};
 use redb::{Database, ReadableTable, TableDefinition};
 use sundbro_ledger::ids::Commitment;
 use sundbro_store::StoreError;
 use sundbro_store::index::{LocateQuery, QueryError};
 use sundbro_store::verify::verify_with;
 
-const BLOBS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("blobs");
-
 fn damage(dir: &Path, blob: &Commitment) {
-    let database = Database::open(dir.join("payloads.redb")).expect("open");
+    damage_row(&dir.join("payloads.redb"), "blobs", blob.as_bytes());
+}
+
+fn damage_row(file: &Path, table: &str, key: &[u8]) {
+    let rows: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
+    let database = Database::open(file).expect("open");
     let write = database.begin_write().expect("write");
-    let mut table = write.open_table(BLOBS).expect("table");
-    let mut value = table.get(&blob.as_bytes()[..]).expect("get").expect("row").value().to_vec();
-    value[40] ^= 1;
-    table.insert(&blob.as_bytes()[..], &value[..]).expect("insert");
+    let mut table = write.open_table(rows).expect("table");
+    let mut value = table.get(key).expect("get").expect("row").value().to_vec();
+    value[1] ^= 1;
+    table.insert(key, &value[..]).expect("insert");
     drop(table);
     write.commit().expect("commit");
 }
@@ -67,6 +71,54 @@ fn a_damaged_blob_of_another_member_is_missing_until_it_comes_again() {
     drop(store);
     let report = verify_with(folder.path(), &keys, None).expect("checked");
     assert!(report.is_sound(), "{:#?}", report.damages);
+}
+
+#[test]
+fn a_payload_that_was_damaged_after_it_was_folded_keeps_no_later_one_from_being_folded() {
+    let (folder, ours) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"));
+    let (writer, reader) = (Member::new("hospital.example", 1), Member::new("gp.example", 2));
+    let keys = keys(&[&writer, &reader]);
+    let from = writer.open(ours.path());
+    let drafts = [register(&writer, 1, &says(1, 1)), register(&writer, 2, &says(1, 2))];
+    append(&from, &writer, drafts.to_vec());
+    let store = reader.open(folder.path());
+    replicate(&from, &store, &writer, &keys);
+    store.put_blobs(&blobs(&drafts[..1])).expect("the first");
+    fold(&store, &keys);
+    drop(store);
+    damage(folder.path(), &drafts[0].commitment);
+    let store = reader.open(folder.path());
+    // The second is about the same record, which is judged again from its first version on.
+    store.put_blobs(&blobs(&drafts[1..])).expect("the second");
+    fold(&store, &keys);
+    let missing = store.missing_blobs(&writer.log(), 10).expect("missing");
+    assert_eq!(missing.iter().map(|it| it.commitment).collect::<Vec<_>>(), [drafts[0].commitment]);
+    store.put_blobs(&blobs(&drafts[..1])).expect("the first again");
+    fold(&store, &keys);
+    let page = store.locate(&query()).expect("answered");
+    assert_eq!(page.pointers.iter().map(|it| it.version).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_damaged_entry_of_another_member_keeps_no_other_log_from_being_folded() {
+    let (folder, ours) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"));
+    let (writer, reader) = (Member::new("hospital.example", 1), Member::new("gp.example", 2));
+    let keys = keys(&[&writer, &reader]);
+    let from = writer.open(ours.path());
+    fill(&from, &writer, 1, 3);
+    let store = reader.open(folder.path());
+    replicate(&from, &store, &writer, &keys);
+    fold(&store, &keys);
+    drop(store);
+    let key = [&writer.log().as_bytes()[..8], &1_u64.to_be_bytes()].concat();
+    damage_row(&folder.path().join("ledger.redb"), "entries", &key);
+    let store = reader.open(folder.path());
+    fill(&store, &reader, 10, 1);
+    // A charter by which entry 1 must be looked at.
+    let progress = store.fold(&TakesBack(&keys, 1), 100).expect("our own log is folded");
+    assert!(!progress.retracted && progress.finished);
+    let size = |log| store.index_counts(&log).expect("counts").indexed_size;
+    assert_eq!((size(writer.log()), size(reader.log())), (3, 1));
 }
 
 #[test]
