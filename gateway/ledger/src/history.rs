@@ -201,8 +201,13 @@ impl CharterHistory {
         // From here the version before is in force. Versions above, and a fork among them, follow a head that nobody
         // may follow; whoever heals this fork decides what comes after it.
         let held = Charter::clone(held);
+        // Found before anything changes. Nothing collides there: that version was checked when it came.
+        let logs = match place.checked_sub(1).and_then(|before| self.versions.get(before)) {
+            Some(before) => logs_of(before, &self.federation_id)?,
+            None => BTreeMap::new(),
+        };
         self.versions.truncate(place);
-        self.logs = Arc::new(logs_of(self.current(), &self.federation_id).unwrap_or_default());
+        self.logs = Arc::new(logs);
         let heads = BTreeMap::from([(held.digest(), held), (charter.digest(), charter)]);
         Ok(self.keep_fork(ForkedVersion { heads }))
     }
