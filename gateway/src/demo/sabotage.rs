@@ -43,10 +43,17 @@ fn sabotage(story: &mut Story, step: &str) -> io::Result<()> {
             fs::copy(tls.join("federation.pem"), hospital.join("tls/federation.pem"))?;
             fs::copy(tls.join("federation.key"), hospital.join("tls/federation.key")).map(drop)
         }
-        // One document of the GP practice is gone.
+        // One document of the GP practice is gone, and whatever had been registered of it is withdrawn.
         "publish" => {
             let (source, documents) = ORGANISATIONS[0].sources[0];
-            fs::remove_file(story.layout.documents(0, source).join(documents[0].file))
+            fs::remove_file(story.layout.documents(0, source).join(documents[0].file))?;
+            let is_noticed = || story.has_scanned(0, source, documents.len() - 1);
+            match wait_until(Duration::from_secs(20), is_noticed) {
+                true => Ok(()),
+                false => {
+                    Err(other("the practice never noticed that a document is gone".to_owned()))
+                }
+            }
         }
         // The laboratory is down.
         "locate" => {
@@ -93,8 +100,9 @@ fn sabotage(story: &mut Story, step: &str) -> io::Result<()> {
         "heal" => fs::write(hospital.join("gateway.toml"), "member = 7"),
         // A steward's key is damaged.
         "join" => fs::write(story.layout.stewards().join("regional-board.pem"), "no key"),
-        // The laboratory's signing gate is damaged before anything is verified.
+        // The laboratory's signing gate is damaged before anything is verified, and nobody is left who would write it.
         "tamper" => {
+            drop(story.gateways[LABORATORY].take());
             let gate = story.layout.folder(LABORATORY).join("signing.gate");
             let mut bytes = fs::read(&gate)?;
             let middle = bytes.len() / 2;

@@ -276,6 +276,17 @@ impl Story {
         Ok(())
     }
 
+    /// Whether a source of an organisation was read to its end, and holds `records` records.
+    #[cfg(feature = "sabotage")]
+    pub(super) fn has_scanned(&self, who: usize, source: &str, records: usize) -> bool {
+        let status = self.at(who, &["--json", "status", "--client", "operations.toml"]);
+        status.is_ok_and(|ended| {
+            let status = ended.json();
+            let adapter = adapter(&status, source);
+            adapter["scanned"] == Value::Bool(true) && adapter["records"] == records
+        })
+    }
+
     fn all_documents(&self, members: usize) -> usize {
         ORGANISATIONS[..members].iter().map(super::layout::Organisation::documents).sum()
     }
