@@ -44,6 +44,29 @@ refuse() {
   if "$@"; then failed "$name" "\`$1\` accepted it"; else passed; fi
 }
 
+# matrix NAME: runs the test program NAME of tests/Cargo.toml, whose last `CELLS` line tells what it tried:
+# `CELLS N tried, N as expected, 0 unexpected`. A matrix that tried nothing has failed. The line is the part's result.
+matrix() {
+  local name=$1 log line status=0
+  shift
+  log=$(mktemp)
+  # Whole gateways are processes, as the tests of 10-rust start them.
+  cargo build --workspace --all-features --bins --locked || { failed "$name" "the gateway does not build"; return 1; }
+  cargo test -p sundbro-tests --test "$name" --all-features --locked "$@" -- --nocapture 2>&1 | tee "$log" || status=$?
+  line=$(sed -n 's/^CELLS //p' "$log" | tail -n 1)
+  sed -n 's/^SKIPPED: /skipped '"$name"': /p' "$log" >>"$SUNDBRO_RESULTS"
+  rm -f "$log"
+  if [ "$status" -ne 0 ]; then
+    failed "$name" "${line:-cargo test ended with status $status}"
+  elif ! [[ $line =~ ^([1-9][0-9]*)\ tried,\ ([0-9]+)\ as\ expected,\ 0\ unexpected$ ]] || [ "${BASH_REMATCH[1]}" -ne "${BASH_REMATCH[2]}" ]; then
+    failed "$name" "no whole count: \`$line\`"
+  else
+    passed "${BASH_REMATCH[1]}"
+  fi
+  echo "cells $line" >>"$SUNDBRO_RESULTS"
+  echo "$name: $line"
+}
+
 # Runs an installer with its output in a file; the caller names the reason of a skip.
 quietly() { timeout "$DOWNLOAD_SECONDS" "$@" >>"$tools/install.log" 2>&1 </dev/null; }
 
