@@ -2,6 +2,7 @@
 //!
 //! Messages are always there; gRPC clients and servers stand behind the feature `services`, so that the ledger
 //! compiles without tonic. What is signed travels as `bytes`; the canonical encoding is checked in `sundbro-ledger`.
+//! `{:?}` of a message shows numbers, enums and lengths: text and bytes may hold anything, an identifier too.
 //!
 //! ```
 //! use prost::Message as _;
@@ -14,12 +15,15 @@
 // Generated code says what the .proto comments say; lints do not apply to it.
 #![allow(clippy::all, reason = "generated code below; the crate holds no other")]
 
+mod withheld;
+
 /// Signed things: transactions, payloads, charters, retrieval messages and receipts.
 pub mod ledger {
     /// `sundbro.ledger.v1`.
     #[allow(missing_docs, reason = "generated")]
     pub mod v1 {
         include!("gen/sundbro.ledger.v1.rs");
+        include!("gen/sundbro.ledger.v1.debug.rs");
     }
 }
 
@@ -29,6 +33,7 @@ pub mod federation {
     #[allow(missing_docs, reason = "generated")]
     pub mod v1 {
         include!("gen/sundbro.federation.v1.rs");
+        include!("gen/sundbro.federation.v1.debug.rs");
     }
 }
 
@@ -38,13 +43,7 @@ pub mod gateway {
     #[allow(missing_docs, reason = "generated")]
     pub mod v1 {
         include!("gen/sundbro.gateway.v1.rs");
-
-        // The identifier of a person: neither `{:?}` nor a panic message may show it.
-        impl core::fmt::Debug for SubjectIdentifier {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str("SubjectIdentifier(…)")
-            }
-        }
+        include!("gen/sundbro.gateway.v1.debug.rs");
     }
 }
 
@@ -54,16 +53,7 @@ pub mod admin {
     #[allow(missing_docs, reason = "generated")]
     pub mod v1 {
         include!("gen/sundbro.admin.v1.rs");
-
-        // Carries the key of a subject epoch.
-        impl core::fmt::Debug for PublishCharterRequest {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.debug_struct("PublishCharterRequest")
-                    .field("charter", &self.charter.is_some())
-                    .field("subject_key", &(!self.subject_key.is_empty()))
-                    .finish()
-            }
-        }
+        include!("gen/sundbro.admin.v1.debug.rs");
     }
 }
 

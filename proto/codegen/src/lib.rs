@@ -2,6 +2,9 @@
 //!
 //! The result is committed under `proto/src/gen/`, so that users compile no proto files; a test compares.
 
+pub mod debug;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -22,11 +25,8 @@ pub const FILES: &[&str] = &[
     "sundbro/admin/v1/admin.proto",
 ];
 
-/// Messages that hold a personal identifier, or a secret: their `Debug` is written by hand and redacts.
-const REDACTED: &[&str] =
-    &[".sundbro.gateway.v1.SubjectIdentifier", ".sundbro.admin.v1.PublishCharterRequest"];
-
-/// Compiles the files below `proto_dir` and writes one Rust file for each package, and `descriptor.binpb`, to `out_dir`.
+/// Compiles the files below `proto_dir` and writes for each package what prost generates and
+/// `PACKAGE.debug.rs`, and `descriptor.binpb`, to `out_dir`.
 ///
 /// # Errors
 /// Fails when a file does not compile or `out_dir` cannot be written.
@@ -44,10 +44,17 @@ pub fn generate(proto_dir: &Path, out_dir: &Path) -> anyhow::Result<()> {
     }
     std::fs::write(out_dir.join("descriptor.binpb"), served.encode_to_vec())?;
 
+    let packages: BTreeSet<_> = descriptors.file.iter().map(|file| file.package()).collect();
+    for package in packages.into_iter().filter(|package| package.starts_with("sundbro.")) {
+        let text = debug::package(&descriptors, package);
+        std::fs::write(out_dir.join(format!("{package}.debug.rs")), text)?;
+    }
+    let written_by_us = debug::messages(&descriptors);
+
     tonic_prost_build::configure()
         .out_dir(out_dir)
         .bytes(".")
-        .skip_debug(REDACTED)
+        .skip_debug(&written_by_us)
         .client_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"services\")]")
         .compile_fds(descriptors)?;

@@ -4,6 +4,7 @@
 /// The entry in the log is these bytes followed by the 64-byte Ed25519 signature of the author's TRANSACTION key over
 /// `"sundbro/v1/transaction\n" || federation_id || header`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct TransactionHeader {
     /// Format of this header. Always 1; a higher one makes the log wait at that position until it is understood.
     #[prost(uint32, tag = "1")]
@@ -43,6 +44,7 @@ pub struct TransactionHeader {
 ///
 /// Text form `<member>/records/<32 lower-case hex digits>`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ObjectId {
     /// Name of the founding member, as in the charter.
     #[prost(string, tag = "1")]
@@ -53,6 +55,7 @@ pub struct ObjectId {
 }
 /// One version of a record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordVersion {
     /// The record.
     #[prost(message, optional, tag = "1")]
@@ -63,6 +66,7 @@ pub struct RecordVersion {
 }
 /// A pseudonym of a person. Compared as a whole; two tags are one person only if they are equal or linked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct SubjectTag {
     /// How the value was made. 1: HMAC-SHA-256 under the epoch's key (docs/protocol.md).
     #[prost(uint32, tag = "1")]
@@ -76,6 +80,7 @@ pub struct SubjectTag {
 }
 /// A code and the system that defines it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Coding {
     /// URI of the code system; OIDs as `urn:oid:...`. At most 256 bytes.
     #[prost(string, tag = "1")]
@@ -86,6 +91,7 @@ pub struct Coding {
 }
 /// An identifier of an organisation, unit or object, never of a person.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Identifier {
     /// URI of the identifier system; OIDs as `urn:oid:...`. At most 256 bytes.
     #[prost(string, tag = "1")]
@@ -137,6 +143,7 @@ impl Audience {
 /// and 51 ConsentRecorded, ConsentLifted, 60 and 61 SubjectLinked, SubjectUnlinked, 70 AudienceExtended, 80
 /// Observation, 81 AuditAnchored, 82 AvailabilityReported.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct TransactionPayload {
     /// What the transaction says.
     #[prost(oneof = "transaction_payload::Body", tags = "1, 2")]
@@ -146,6 +153,7 @@ pub struct TransactionPayload {
 pub mod transaction_payload {
     /// What the transaction says.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[prost(skip_debug)]
     pub enum Body {
         /// A record exists, or has a new version.
         #[prost(message, tag = "1")]
@@ -161,6 +169,7 @@ pub mod transaction_payload {
 /// Void unless the record's id names the log's member, the version is 1 or follows the last one in this log, the header
 /// audience is that of version 1, and the record is not withdrawn.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordRegistered {
     /// The record.
     #[prost(message, optional, tag = "1")]
@@ -185,6 +194,7 @@ pub struct RecordRegistered {
 ///
 /// Void unless the record was registered in this log and is not withdrawn.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordWithdrawn {
     /// The record, with all its versions.
     #[prost(message, optional, tag = "1")]
@@ -195,6 +205,7 @@ pub struct RecordWithdrawn {
 }
 /// The detail of one record version: what a reader needs to choose it. Never a title, a name or free text.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordDetail {
     /// The record version that this describes. A replica refuses a detail that stands beside another one.
     #[prost(message, optional, tag = "1")]
@@ -241,6 +252,7 @@ pub struct RecordDetail {
 }
 /// Who may hold a detail: all active members, or those that are named. Exactly one of the two is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct DetailAudience {
     /// Every active member.
     #[prost(bool, tag = "1")]
@@ -251,6 +263,7 @@ pub struct DetailAudience {
 }
 /// The time that a record is about, in seconds since 1970-01-01T00:00Z. At least one end is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ClinicalPeriod {
     /// First second. Absent: open.
     #[prost(int64, optional, tag = "1")]
@@ -408,6 +421,7 @@ impl Confidentiality {
 /// Its digest is the SHA-256 of its bytes; the digest of version 1 is the federation id. A steward's signature is
 /// Ed25519 over `"sundbro/v1/charter\n" || federation_id || head`, where the id is 32 zero bytes for version 1.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CharterHead {
     /// Format of this message. Always 1.
     #[prost(uint32, tag = "1")]
@@ -455,6 +469,7 @@ pub struct CharterHead {
 }
 /// The branch of a log that goes on after an equivocation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct LogBranch {
     /// The log, 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -468,6 +483,7 @@ pub struct LogBranch {
 }
 /// One of those who sign charters together.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Steward {
     /// From 1, never reused in a federation.
     #[prost(uint32, tag = "1")]
@@ -481,6 +497,7 @@ pub struct Steward {
 }
 /// A certificate authority, and whom it may certify.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CertificateAuthority {
     /// SHA-256 of `certificate`, 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -494,6 +511,7 @@ pub struct CertificateAuthority {
 }
 /// Limits that all members keep. 0 means the default that each comment gives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CharterLimits {
     /// Highest header format that may be written. Default 1.
     #[prost(uint32, tag = "1")]
@@ -504,6 +522,7 @@ pub struct CharterLimits {
 }
 /// One epoch of subject tags. The charter carries a commitment to its key, never the key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct SubjectEpoch {
     /// From 1, without gaps.
     #[prost(uint32, tag = "1")]
@@ -517,6 +536,7 @@ pub struct SubjectEpoch {
 }
 /// One member, as the charter lists it.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct MemberEntry {
     /// The member's name: a lower-case DNS name of at most 200 bytes. An identity, not an address.
     #[prost(string, tag = "1")]
@@ -545,6 +565,7 @@ pub struct MemberEntry {
 }
 /// An identifier of an organisation in a public register.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RegisterIdentifier {
     /// URI of the register; OIDs as `urn:oid:...`.
     #[prost(string, tag = "1")]
@@ -555,6 +576,7 @@ pub struct RegisterIdentifier {
 }
 /// A key of a member and where it is valid. A listed key stays listed; only its `to` may be set or lowered.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct MemberKey {
     /// From 1, never reused by the member.
     #[prost(uint32, tag = "1")]
@@ -581,6 +603,7 @@ pub struct MemberKey {
 }
 /// One epoch of a member's log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct LogEpoch {
     /// From 1.
     #[prost(uint32, tag = "1")]
@@ -591,6 +614,7 @@ pub struct LogEpoch {
 }
 /// The end of a log epoch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct LogEnd {
     /// Final tree size.
     #[prost(uint64, tag = "1")]
@@ -601,6 +625,7 @@ pub struct LogEnd {
 }
 /// A charter version as it travels: the head, its signatures and all member entries.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Charter {
     /// Canonical CharterHead.
     #[prost(bytes = "bytes", tag = "1")]
@@ -614,6 +639,7 @@ pub struct Charter {
 }
 /// One steward's signature over a charter head.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct StewardSignature {
     /// The steward.
     #[prost(uint32, tag = "1")]
@@ -627,6 +653,7 @@ pub struct StewardSignature {
 /// Each signature is Ed25519 over `"sundbro/v1/member-card\n" || federation_id || entry`; the id is 32 zero bytes on the
 /// cards of a federation's founders.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct MemberCard {
     /// Canonical MemberEntry.
     #[prost(bytes = "bytes", tag = "1")]
@@ -637,6 +664,7 @@ pub struct MemberCard {
 }
 /// One key's signature over a member card.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CardSignature {
     /// The key.
     #[prost(uint32, tag = "1")]
@@ -650,6 +678,7 @@ pub struct CardSignature {
 ///
 /// info = `"sundbro/v1/subject-key\n" || federation_id || epoch u32 BE || recipient's name`; plaintext = the 32-byte key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct SubjectKeyGrant {
     /// The subject epoch.
     #[prost(uint32, tag = "1")]
@@ -863,6 +892,7 @@ impl KeyAlgorithm {
 }
 /// What the requester asks of the owner.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RetrievalRequest {
     /// Format of this message. Always 1.
     #[prost(uint32, tag = "1")]
@@ -909,6 +939,7 @@ pub struct RetrievalRequest {
 }
 /// A signed retrieval message, as it travels.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct SignedMessage {
     /// The canonical message.
     #[prost(bytes = "bytes", tag = "1")]
@@ -922,6 +953,7 @@ pub struct SignedMessage {
 /// A refusal carries `request_sha256`, `outcome`, `policy_sha256`, `charter_version` and `key_id` alone: why stays in
 /// the owner's audit log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RetrievalGrant {
     /// Format of this message. Always 1.
     #[prost(uint32, tag = "1")]
@@ -962,6 +994,7 @@ pub struct RetrievalGrant {
 }
 /// The owner's word on what it sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RetrievalCompletion {
     /// Format of this message. Always 1.
     #[prost(uint32, tag = "1")]
@@ -987,6 +1020,7 @@ pub struct RetrievalCompletion {
 }
 /// The requester's word on what it received.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RetrievalAcknowledgement {
     /// Format of this message. Always 1.
     #[prost(uint32, tag = "1")]
@@ -1006,6 +1040,7 @@ pub struct RetrievalAcknowledgement {
 }
 /// Everything that an outsider needs, beside the federation id, to check one retrieval.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Receipt {
     /// Format of this file. Always 1.
     #[prost(uint32, tag = "1")]
@@ -1038,6 +1073,7 @@ pub struct Receipt {
 }
 /// One charter version in a receipt: the head without the member list.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ReceiptHead {
     /// Canonical CharterHead.
     #[prost(bytes = "bytes", tag = "1")]
@@ -1048,6 +1084,7 @@ pub struct ReceiptHead {
 }
 /// One member at one charter version in a receipt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ReceiptMember {
     /// The charter version.
     #[prost(uint64, tag = "1")]
