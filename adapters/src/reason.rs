@@ -42,6 +42,9 @@ reasons! {
     /// More identifiers than one record can carry.
     TooManyIdentifiers = "TOO_MANY_IDENTIFIERS",
         "the document has more than 16 patient identifiers of the configured systems: list fewer systems in identifier_systems";
+    /// What every member would see names the patient.
+    IdentifierInMetadata = "IDENTIFIER_IN_METADATA",
+        "a patient identifier stands in a code, a unit or the media type, which every member would see: correct it where the document is made";
     /// Confidentiality R or V: may not be registered for all members.
     NeedsLimitedAudience = "NEEDS_LIMITED_AUDIENCE",
         "the document or a part of it is restricted (R or V) and may only be registered for named members, which this version cannot do yet: nothing to do now";

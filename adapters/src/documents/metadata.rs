@@ -45,9 +45,12 @@ impl Metadata {
         }
     }
 
-    /// Keeps a code if the ledger can take it.
+    /// Keeps a code if the ledger can take it. One with a space in it is free text (HL7 v3 `cs` allows none), and free
+    /// text may name anybody.
     pub(crate) fn coding(&mut self, system: &str, code: &str) -> Option<Coding> {
-        let fits = is_line(system, MAX_URI_BYTES) && is_line(code, MAX_CODE_BYTES);
+        let fits = is_line(system, MAX_URI_BYTES)
+            && is_line(code, MAX_CODE_BYTES)
+            && !code.contains(char::is_whitespace);
         self.kept(fits.then(|| Coding { system: system.to_owned(), code: code.to_owned() }))
     }
 
@@ -262,6 +265,7 @@ mod tests {
         let mut metadata = Metadata::default();
         assert_eq!(metadata.coding("http://loinc.org", &"9".repeat(65)), None);
         assert_eq!(metadata.coding("http://loinc.org", "57059\n8"), None);
+        assert_eq!(metadata.coding("http://loinc.org", "scan of A-1"), None);
         assert_eq!(metadata.coding("http://loinc.org\u{85}", "57059-8"), None);
         assert_eq!(metadata.organisation("http://a.example", "12\t34"), None);
         assert_eq!(metadata.warnings, [FoundWarning::FieldLeftOut]);

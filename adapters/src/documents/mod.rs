@@ -7,6 +7,7 @@ mod attributes;
 mod cda;
 mod fhir;
 mod json;
+mod leak;
 mod metadata;
 mod pass;
 mod read;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::metadata::Metadata;
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
-use super::{cda, fhir, sidecar};
+use super::{cda, fhir, leak, sidecar};
 use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle};
 use crate::reason::{QuarantineReason, Refusal};
 
@@ -215,6 +215,9 @@ fn judge(
     content_sha256: [u8; 32],
     settings: &DocumentsSettings,
 ) -> Result<FoundDocument, Refusal> {
+    if leak::shows_a_patient(&metadata) {
+        return Err(QuarantineReason::IdentifierInMetadata.into());
+    }
     let confidentiality = metadata.judge_confidentiality()?;
     let today = today(settings);
     let subjects =
