@@ -50,8 +50,10 @@ matrix() {
   local name=$1 log line status=0
   shift
   log=$(mktemp)
-  # Whole gateways are processes, as the tests of 10-rust start them.
+  # Whole gateways are processes. The build of 10-rust has left the binary there; the tests would build it otherwise.
   cargo build --workspace --all-features --bins --locked || { failed "$name" "the gateway does not build"; return 1; }
+  SUNDBRO_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/sundbro")
+  export SUNDBRO_BIN
   cargo test -p sundbro-tests --test "$name" --all-features --locked "$@" -- --nocapture 2>&1 | tee "$log" || status=$?
   line=$(sed -n 's/^CELLS //p' "$log" | tail -n 1)
   sed -n 's/^SKIPPED: /skipped '"$name"': /p' "$log" >>"$SUNDBRO_RESULTS"
