@@ -122,13 +122,27 @@ impl Federation {
     /// A member is suspended, which starts a subject epoch; the operator of member `at` publishes it.
     pub fn suspend(&mut self, index: usize, at: usize) -> u64 {
         let name = self.members[index].name.clone();
-        let key = self.stewards().join("next-subject.key").display().to_string();
-        let version = self.propose(&["--suspend", &name, "--subject-key", &key]);
+        self.amend_with_epoch(&["--suspend", &name], at)
+    }
+
+    /// The next charter, changed as `charter propose` is told, with a new subject epoch; the operator of member `at`
+    /// publishes it.
+    pub fn amend_with_epoch(&mut self, changes: &[&str], at: usize) -> u64 {
+        let epochs = self.stewards().join("next-subject");
+        fs::create_dir_all(&epochs).expect("a folder");
+        let number = fs::read_dir(&epochs).expect("keys").count();
+        let key = epochs.join(format!("{number}.key")).display().to_string();
+        let version = self.propose(&[changes, &["--subject-key", &key]].concat());
         let charter = self.charter(version);
         let publish =
             ["charter", "publish", &charter, "--client", "operations.toml", "--subject-key", &key];
         self.members[at].sundbro(&publish).good();
         version
+    }
+
+    /// Where the stewards keep their CA, as `certs dev` writes it.
+    pub fn pki(&self) -> PathBuf {
+        self.stewards().join("pki")
     }
 
     fn propose(&self, changes: &[&str]) -> u64 {
@@ -181,7 +195,7 @@ impl Federation {
         for inside in ["tls", "documents", "scratch"] {
             fs::create_dir_all(folder.join(inside)).expect("a folder");
         }
-        let pki = self.stewards().join("pki");
+        let pki = self.pki();
         let pki_text = pki.display().to_string();
         self.steward(&[
             "certs",
@@ -244,7 +258,7 @@ impl Federation {
 
     fn authority(&self) -> String {
         let names: Vec<&str> = self.members.iter().map(|member| member.name.as_str()).collect();
-        format!("{}={}", self.stewards().join("pki/ca.pem").display(), names.join(","))
+        format!("{}={}", self.pki().join("ca.pem").display(), names.join(","))
     }
 
     fn steward(&self, arguments: &[&str]) -> serde_json::Value {
@@ -261,7 +275,8 @@ impl Federation {
         self.root.join("charters")
     }
 
-    fn charter(&self, version: u64) -> String {
+    /// The file of one charter version.
+    pub fn charter(&self, version: u64) -> String {
         self.charters().join(format!("{version:04}.charter")).display().to_string()
     }
 }
