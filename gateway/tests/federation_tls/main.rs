@@ -1,0 +1,9 @@
+//! Who gets through the federation door, who does not, what each learns, and what a change of trust closes.
+
+mod admission;
+mod dialling;
+mod reload;
+mod resumption;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
