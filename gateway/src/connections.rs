@@ -71,6 +71,13 @@ impl Connections {
         self.inner().open.values().filter(|(open, _)| open.peer.as_ref() == Some(member)).count()
     }
 
+    /// Which are open with `member`, in and out: a number that no other connection of this list ever had.
+    pub fn open_with(&self, member: &MemberName) -> Vec<u64> {
+        let inner = self.inner();
+        let with = inner.open.iter().filter(|(_, (open, _))| open.peer.as_ref() == Some(member));
+        with.map(|(id, _)| *id).collect()
+    }
+
     /// Closes every connection with `member`. Returns how many.
     pub fn close_member(&self, member: &MemberName) -> usize {
         self.close_unless(|open| open.peer.as_ref() != Some(member))

@@ -6,4 +6,5 @@ mod reload;
 mod resumption;
 #[path = "../support/mod.rs"]
 mod support;
+mod under_load;
 mod world;

@@ -33,6 +33,7 @@ use crate::support::{Book, Ca, Leaf, Running, folder, member, tls};
 pub const HOSPITAL: &str = "hospital.example";
 pub const KOMMUNE: &str = "kommune.example";
 pub const CLINIC: &str = "clinic.example";
+pub const GP: &str = "gp.example";
 
 /// Answers who called, in a header.
 pub struct WhoCalled;
@@ -74,12 +75,16 @@ impl World {
     }
 
     pub async fn with_hospital(files: impl FnOnce(&Ca) -> TlsFiles) -> Self {
+        Self::serving(Routes::new(RetrievalServiceServer::new(WhoCalled)), files).await
+    }
+
+    pub async fn serving(routes: Routes, files: impl FnOnce(&Ca) -> TlsFiles) -> Self {
         let folder = folder();
         let ca = Ca::new(folder.path(), "Test CA");
-        let book = Book::trusting(&ca, &[HOSPITAL, KOMMUNE, CLINIC]);
+        let book = Book::trusting(&ca, &[HOSPITAL, KOMMUNE, CLINIC, GP]);
         let hospital = tls(HOSPITAL, files(&ca), &book);
-        let routes = Routes::new(RetrievalServiceServer::new(WhoCalled)).into_axum_router();
-        let running = Running::start(Door::Federation(hospital.clone()), routes).await;
+        let door = Door::Federation(hospital.clone());
+        let running = Running::start(door, routes.into_axum_router()).await;
         Self { folder, ca, book, hospital, running }
     }
 
