@@ -23,11 +23,11 @@ use tonic::transport::{Channel, Endpoint as TonicEndpoint};
 use crate::config::Endpoint;
 use crate::connections::{Guarded, first_word};
 use crate::dial_cause::DialCause;
-use crate::reason::Reason;
-use crate::server::{
+use crate::http_limits::{
     CONNECTION_WINDOW_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MAX_FRAME_BYTES,
     STREAM_WINDOW_BYTES,
 };
+use crate::reason::Reason;
 use crate::status::{Culprit, Fault, Retry, Situation};
 use crate::tls::FederationTls;
 use crate::tls::Role;

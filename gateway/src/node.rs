@@ -45,7 +45,7 @@ use crate::retrieval::policy::Policy;
 use crate::retrieval::requester::{Requester, RequesterContext};
 use crate::retrieval::service::RetrievalApi;
 use crate::retrieval::signer::ServiceSigner;
-use crate::server::{Door, Listening, serve};
+use crate::server::{Deadlines, Door, Listening, serve};
 use crate::services::admin::{AdapterState, AdminApi, AdminContext, Operations};
 use crate::services::audit::AuditApi;
 use crate::services::ledger::LedgerApi;
@@ -314,6 +314,7 @@ async fn run(
     let listening = |door, max_connections| Listening {
         door,
         max_connections,
+        deadlines: Deadlines::default(),
         grace_period: config.shutdown_grace_period,
         stop: stop.clone(),
     };

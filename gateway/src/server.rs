@@ -3,20 +3,18 @@
 //! Two doors exist: one for members, where a handshake without a member's certificate fails, and one for local
 //! systems. Every request of a connection carries who is at its other end (`Peer` or `LocalClient`).
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +25,8 @@ use tracing::Instrument as _;
 use crate::caller::{LocalClient, Peer};
 use crate::connections::{Guarded, Registration, first_word};
 use crate::deadline;
+use crate::http_limits::{self, Caller};
+use crate::lobby::{Lobby, MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE, Ticket};
 use crate::local;
 use crate::status::chain;
 use crate::tls::Role;
@@ -38,21 +38,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once with one member, ours to it included: two gateways need one or two, and a faulty one must
 /// not take the places of all others.
 pub const MAX_CONNECTIONS_PER_MEMBER: usize = 16;
-/// Bytes that one stream may have on its way to us: at 100 ms a round trip, 80 MB/s.
-pub const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// Bytes that one connection may have on its way to us.
-pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-/// Largest HTTP/2 frame: one `data` message of a retrieval.
-pub const MAX_FRAME_BYTES: u32 = 256 * 1024;
-/// Calls at once on one connection.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
-/// Largest set of headers of one request.
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// How often an idle connection is asked whether it lives. With the timeout and a dial, well under the 10 seconds
-/// within which gateways find each other again after a partition.
-pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long it may take to answer that.
-pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a caller that is through the handshake may leave us without a request. Gateways and clients of gRPC connect
+/// when they have one; who connects ahead connects again.
+pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the operating system refuses to accept (no file descriptors): a loop without one would take a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,13 +53,31 @@ pub enum Door {
     Local(Arc<LocalTls>),
 }
 
+/// How long callers may take over what comes before their first request.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// The TLS handshake; on the local door the first byte after it once more.
+    pub handshake: Duration,
+    /// From there to the first request.
+    pub first_request: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { handshake: HANDSHAKE_TIMEOUT, first_request: FIRST_REQUEST_TIMEOUT }
+    }
+}
+
 /// How one listener is served.
 #[derive(Debug, Clone)]
 pub struct Listening {
     /// Who may come in.
     pub door: Door,
-    /// Connections at once, handshakes included; more wait in the kernel's queue.
+    /// Connections at once of callers who are known; one more is closed. Those of unknown callers are counted apart
+    /// (see `lobby`).
     pub max_connections: usize,
+    /// How long callers may take.
+    pub deadlines: Deadlines,
     /// How long connections finish what they have begun after `stop`.
     pub grace_period: Duration,
     /// Ends accepting, then lets connections finish.
@@ -89,14 +95,15 @@ pub async fn serve(listener: TcpListener, routes: Router, listening: Listening) 
     };
     let routes = deadline::honour(routes);
     let places = Arc::new(Semaphore::new(listening.max_connections));
+    let lobby = Lobby::new(MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE);
     let tasks = TaskTracker::new();
     let abandon = CancellationToken::new();
     loop {
         let next = tokio::select! {
             () = listening.stop.cancelled() => break,
-            next = accept(&listener, &places) => next,
+            next = listener.accept() => next,
         };
-        let (stream, from, place) = match next {
+        let (stream, from) = match next {
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection: check the limit of open files");
@@ -108,13 +115,16 @@ pub async fn serve(listener: TcpListener, routes: Router, listening: Listening) 
             door: listening.door.clone(),
             routes: routes.clone(),
             stop: listening.stop.clone(),
+            deadlines: listening.deadlines,
+            places: places.clone(),
         };
+        // Never waits: whoever comes last gets a place, or a member could not come in behind silent strangers.
+        let ticket = lobby.enter(from.ip());
         let abandon = abandon.clone();
         let task = async move {
-            let _place = place;
             tokio::select! {
                 () = abandon.cancelled() => {}
-                () = connection.run(stream) => {}
+                () = connection.run(stream, ticket) => {}
             }
         };
         tasks.spawn(task.instrument(tracing::info_span!("connection", %from)));
@@ -128,21 +138,13 @@ pub async fn serve(listener: TcpListener, routes: Router, listening: Listening) 
     }
 }
 
-/// A place first, then a connection: what we cannot serve stays in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
-}
-
 /// What one connection is served with.
 struct Connection {
     door: Door,
     routes: Router,
     stop: CancellationToken,
+    deadlines: Deadlines,
+    places: Arc<Semaphore>,
 }
 
 /// Who is at the other end.
@@ -156,8 +158,44 @@ enum Guest {
     Nobody,
 }
 
+impl Guest {
+    /// Whether a certificate says who it is. Health and reflection are there for those of whom none does.
+    fn is_known(&self) -> bool {
+        matches!(self, Self::Peer(_) | Self::Client(_))
+    }
+}
+
+/// A connection whose other end we have met.
+struct Met {
+    io: Guarded<TlsStream<TcpStream>>,
+    guest: Guest,
+}
+
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    /// Whoever is not known by a certificate stays in the lobby, to be shown out when others need the place.
+    async fn run(self, stream: TcpStream, ticket: Ticket) {
+        let met = tokio::select! {
+            () = ticket.shown_out() => None,
+            met = self.meet(stream) => met,
+        };
+        let Some(met) = met else { return };
+        if !met.guest.is_known() {
+            tokio::select! {
+                () = ticket.shown_out() => {}
+                () = self.serve(met) => {}
+            }
+            return;
+        }
+        let Ok(_place) = self.places.clone().try_acquire_owned() else {
+            tracing::warn!("connection refused: too many are open, see `max_connections`");
+            return;
+        };
+        drop(ticket);
+        self.serve(met).await;
+    }
+
+    /// Finds out who calls. `None`: nobody whom we would serve.
+    async fn meet(&self, stream: TcpStream) -> Option<Met> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
@@ -166,21 +204,21 @@ impl Connection {
             Door::Local(tls) => tls.server(),
         };
         let handshake = TlsAcceptor::from(config).accept(stream);
-        let mut stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        let mut stream = match tokio::time::timeout(self.deadlines.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 // Port scanners and health checks do this all day; a refused peer is told by an alert too.
                 tracing::info!(error = chain(&error), "TLS handshake failed");
-                return;
+                return None;
             }
             Err(_) => {
                 tracing::info!("TLS handshake took too long");
-                return;
+                return None;
             }
         };
-        let Some((guest, registration)) = self.identify(&stream, generation) else { return };
-        let Some(early) = self.early(&mut stream).await else { return };
-        self.serve(Guarded::new(stream, early, registration), guest).await;
+        let (guest, registration) = self.identify(&stream, generation)?;
+        let early = self.early(&mut stream).await?;
+        Some(Met { io: Guarded::new(stream, early, registration), guest })
     }
 
     /// On the local door anybody gets through the handshake: who then says nothing does not keep the place.
@@ -189,7 +227,8 @@ impl Connection {
         match self.door {
             Door::Federation(_) => Some(Bytes::new()),
             Door::Local(_) => {
-                tokio::time::timeout(HANDSHAKE_TIMEOUT, first_word(stream)).await.ok()?.ok()
+                let word = tokio::time::timeout(self.deadlines.handshake, first_word(stream));
+                word.await.ok()?.ok()
             }
         }
     }
@@ -225,10 +264,16 @@ impl Connection {
         }
     }
 
-    async fn serve(self, io: Guarded<TlsStream<TcpStream>>, guest: Guest) {
-        let builder = builder(&self.door);
+    async fn serve(self, Met { io, guest }: Met) {
+        let caller = if guest.is_known() { Caller::Known } else { Caller::Unknown };
+        // Where HTTP/2 alone is spoken, our settings frame goes out before the peer's first byte: it tells the peer that
+        // we took its certificate (see `client`).
+        let builder = http_limits::builder(caller, matches!(self.door, Door::Federation(_)));
         let routes = self.routes;
+        let asked = Arc::new(AtomicBool::new(false));
+        let asks = asked.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             match &guest {
                 Guest::Peer(peer) => {
                     request.extensions_mut().insert(peer.clone());
@@ -245,8 +290,9 @@ impl Connection {
             routes.clone().call(request)
         });
         let connection = builder.serve_connection(TokioIo::new(io), service);
-        tokio::pin!(connection);
-        let mut stopping = false;
+        let silence = tokio::time::sleep(self.deadlines.first_request);
+        tokio::pin!(connection, silence);
+        let (mut stopping, mut looked) = (false, false);
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -255,6 +301,13 @@ impl Connection {
                     }
                     return;
                 }
+                () = silence.as_mut(), if !looked => {
+                    looked = true;
+                    if !asked.load(Ordering::Relaxed) {
+                        tracing::info!("connection closed: no request came");
+                        return;
+                    }
+                }
                 () = self.stop.cancelled(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
@@ -262,26 +315,4 @@ impl Connection {
             }
         }
     }
-}
-
-fn builder(door: &Door) -> auto::Builder<TokioExecutor> {
-    let builder = auto::Builder::new(TokioExecutor::new());
-    let mut builder = match door {
-        // Our settings frame then goes out before the peer's first byte: it tells the peer that we took its
-        // certificate (see `client`).
-        Door::Federation(_) => builder.http2_only(),
-        Door::Local(_) => builder,
-    };
-    builder.http1().timer(TokioTimer::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(MAX_FRAME_BYTES)
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    builder
 }

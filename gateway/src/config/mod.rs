@@ -108,7 +108,7 @@ pub struct TlsFiles {
 pub struct FederationListener {
     /// Where other members reach us.
     pub listen: SocketAddr,
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once of callers who are known; one more is closed. Unknown callers are counted apart (`lobby`).
     pub max_connections: usize,
     /// Certificate that names our member.
     pub tls: TlsFiles,
@@ -119,7 +119,7 @@ pub struct FederationListener {
 pub struct LocalListener {
     /// Where local systems reach us.
     pub listen: SocketAddr,
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once of callers who are known; one more is closed. Unknown callers are counted apart (`lobby`).
     pub max_connections: usize,
     /// Certificate for local systems.
     pub tls: TlsFiles,

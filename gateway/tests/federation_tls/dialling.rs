@@ -1,7 +1,5 @@
 //! What hinders a dial, and how a channel finds back.
 
-use std::time::Duration;
-
 use sundbro_gateway::client::{DialError, Target, channel, probe};
 use sundbro_gateway::config::Endpoint;
 use sundbro_gateway::dial_cause::DialCause;
@@ -10,11 +8,11 @@ use sundbro_gateway::tls::FederationTls;
 use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
+use crate::support::Running;
 use crate::world::{WhoCalled, World, call, eventually_served};
 
 #[tokio::test]
@@ -74,15 +72,9 @@ async fn a_channel_finds_a_gateway_that_comes_back() {
     let cause = DialError::in_status(&status).expect("a dial error").cause;
     assert_eq!(cause, DialCause::ConnectionRefused);
 
-    let listener = TcpListener::bind(address).await.expect("the same port");
     let routes = Routes::new(RetrievalServiceServer::new(WhoCalled)).into_axum_router();
-    let listening = sundbro_gateway::server::Listening {
-        door: Door::Federation(world.hospital.clone()),
-        max_connections: 4,
-        grace_period: Duration::ZERO,
-        stop: CancellationToken::new(),
-    };
-    tokio::spawn(sundbro_gateway::server::serve(listener, routes, listening));
+    let door = Door::Federation(world.hospital.clone());
+    let _again = Running::start_on(address, door, routes, |it| it.max_connections = 4).await;
     eventually_served(&channel).await;
 }
 

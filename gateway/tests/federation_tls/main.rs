@@ -4,6 +4,7 @@ mod admission;
 mod dialling;
 mod reload;
 mod resumption;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod under_load;

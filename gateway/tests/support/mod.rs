@@ -20,7 +20,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use sundbro_gateway::config::{Endpoint, TlsFiles};
 use sundbro_gateway::connections::Connections;
-use sundbro_gateway::server::{Door, Listening, serve};
+use sundbro_gateway::server::{Deadlines, Door, Listening, serve};
 use sundbro_gateway::tls::certificate::fingerprint;
 use sundbro_gateway::tls::{FederationTls, Standing, TrustBook};
 use sundbro_ledger::ids::MemberName;
@@ -230,15 +230,32 @@ pub struct Running {
 impl Running {
     /// Serves `routes` behind `door` on a free port.
     pub async fn start(door: Door, routes: axum::Router) -> Self {
-        Self::start_with(door, routes, Duration::from_secs(5)).await
+        Self::start_on("127.0.0.1:0", door, routes, |_| {}).await
     }
 
     /// As [`Self::start`], with a grace period of its own.
     pub async fn start_with(door: Door, routes: axum::Router, grace_period: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        Self::start_on("127.0.0.1:0", door, routes, |it| it.grace_period = grace_period).await
+    }
+
+    /// Serves at an address, with `change` made to how.
+    pub async fn start_on(
+        address: impl tokio::net::ToSocketAddrs,
+        door: Door,
+        routes: axum::Router,
+        change: impl FnOnce(&mut Listening),
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("bind");
         let address = listener.local_addr().expect("address");
         let stop = CancellationToken::new();
-        let listening = Listening { door, max_connections: 32, grace_period, stop: stop.clone() };
+        let mut listening = Listening {
+            door,
+            max_connections: 32,
+            deadlines: Deadlines::default(),
+            grace_period: Duration::from_secs(5),
+            stop: stop.clone(),
+        };
+        change(&mut listening);
         let task = tokio::spawn(serve(listener, routes, listening));
         Self { address, stop, task }
     }
