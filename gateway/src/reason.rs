@@ -71,6 +71,9 @@ reasons! {
     NONCE_USED:
         "A request with this nonce was judged before." =>
         "Make a new request with a new nonce.";
+    TOO_MANY_RETRIEVALS:
+        "A member has as many retrievals under way at one owner as one member may have." =>
+        "Ask again when some have ended; the details name the limit.";
 
     // What may be read, and what is there.
     NOT_AVAILABLE:

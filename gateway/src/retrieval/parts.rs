@@ -3,6 +3,7 @@
 //! A reader that stalls fills the channel. An end that waited for room there would be lost with the patience of the
 //! sender, and a stream that then simply ended would pass half a document off as a whole one.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct PartStream<T> {
     end: Option<oneshot::Receiver<Vec<T>>>,
     last: std::vec::IntoIter<T>,
     broken_off: fn() -> T,
+    /// Dropped with the stream.
+    _kept: Option<Box<dyn Any + Send>>,
 }
 
 /// A stream and its sender; `broken_off` is its end if the sender goes away without one.
@@ -38,7 +41,17 @@ pub(crate) fn parts<T>(broken_off: fn() -> T) -> (PartSender<T>, PartStream<T>) 
     let (to, parts) = mpsc::channel(PARTS_IN_FLIGHT);
     let (ending, end) = oneshot::channel();
     let to = PartSender { parts: to, end: ending, patience: FRAME_TIMEOUT };
-    (to, PartStream { parts, end: Some(end), last: Vec::new().into_iter(), broken_off })
+    (
+        to,
+        PartStream { parts, end: Some(end), last: Vec::new().into_iter(), broken_off, _kept: None },
+    )
+}
+
+impl<T> PartStream<T> {
+    /// Keeps something until the reader has gone.
+    pub(crate) fn keeping(self, kept: impl Any + Send) -> Self {
+        Self { _kept: Some(Box::new(kept)), ..self }
+    }
 }
 
 impl<T> PartSender<T> {

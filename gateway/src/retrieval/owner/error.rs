@@ -43,6 +43,11 @@ pub enum ServeError {
     /// The request was sent before.
     #[error("the nonce of the request was used before: make a new request")]
     NonceUsed,
+    /// The requester has too many retrievals under way.
+    #[error(
+        "this member has {0} retrievals under way here, the most at once: wait until some have ended"
+    )]
+    TooMany(usize),
     /// The record is withdrawn; said only after policy permitted.
     #[error("the record is withdrawn")]
     Withdrawn,
@@ -99,9 +104,9 @@ impl Fault for ServeError {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::SourceUnavailable | Self::Request(RetrievalError::Waiting { .. }) => {
-                Retry::After(RETRY_AFTER)
-            }
+            Self::SourceUnavailable
+            | Self::TooMany(_)
+            | Self::Request(RetrievalError::Waiting { .. }) => Retry::After(RETRY_AFTER),
             _ => Retry::Never,
         }
     }
@@ -115,6 +120,7 @@ impl Fault for ServeError {
             Self::OtherOwner(_) => reason::OTHER_OWNER,
             Self::NotFresh { .. } => reason::REQUEST_NOT_FRESH,
             Self::NonceUsed => reason::NONCE_USED,
+            Self::TooMany(_) => reason::TOO_MANY_RETRIEVALS,
             Self::Withdrawn => reason::RECORD_WITHDRAWN,
             Self::Superseded { .. } => reason::SUPERSEDED,
             Self::SourceUnavailable => reason::SOURCE_UNAVAILABLE,
@@ -139,6 +145,7 @@ impl Fault for ServeError {
             Self::NotActive(_) | Self::NotTheRequester => Situation::NotPermitted,
             Self::NotFresh { .. } => Situation::Precondition("request".to_owned()),
             Self::NonceUsed => Situation::AlreadyExists("request", "nonce".to_owned()),
+            Self::TooMany(_) => Situation::LimitReached("retrievals of one member at once"),
             Self::Withdrawn => Situation::NotFound,
             Self::Superseded { .. } => Situation::Precondition("record".to_owned()),
             Self::DigestMismatch => Situation::DataLoss,
@@ -160,6 +167,7 @@ impl Fault for ServeError {
             Self::NotFresh { now, requested } => {
                 vec![("now", now.to_string()), ("requested", requested.to_string())]
             }
+            Self::TooMany(limit) => vec![("limit", limit.to_string())],
             Self::Superseded { current } => vec![("current_version", current.to_string())],
             _ => Vec::new(),
         }

@@ -9,6 +9,7 @@ mod error;
 mod judge;
 mod sources;
 mod transfer;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,10 @@ use tonic::Status;
 
 pub use error::{AcknowledgeError, ServeError};
 pub use sources::{SourceSet, Sources};
+pub use turns::MAX_RETRIEVALS_PER_MEMBER;
 
 use self::judge::{Judged, Permitted};
+use self::turns::{Turn, Turns};
 use super::audit::{self, Story};
 use super::parts::{PartSender, PartStream, parts};
 use super::policy::Policy;
@@ -66,12 +69,14 @@ pub type RecordStream = PartStream<Result<RetrieveRecordResponse, Status>>;
 pub struct Owner {
     context: OwnerContext,
     transfers: TaskTracker,
+    turns: Arc<Turns>,
 }
 
 impl Owner {
     /// Nothing runs before the first request.
     pub fn new(context: OwnerContext) -> Arc<Self> {
-        Arc::new(Self { context, transfers: TaskTracker::new() })
+        let turns = Turns::new(MAX_RETRIEVALS_PER_MEMBER);
+        Arc::new(Self { context, transfers: TaskTracker::new(), turns })
     }
 
     /// Judges the request of `peer`, the member at the other end of the connection, and answers it.
@@ -83,11 +88,21 @@ impl Owner {
         peer: &MemberName,
         request: SignedMessage,
     ) -> Result<RecordStream, ServeError> {
+        let turn = self.turn_of(peer)?;
         let (owner, peer) = (self.clone(), peer.clone());
         match blocking(move || owner.judge(&peer, &request)).await?? {
             Judged::Refused { grant } => Ok(refusal(&grant)),
-            Judged::Permitted(permitted) => self.serve(*permitted).await,
+            Judged::Permitted(permitted) => self.serve(*permitted, turn).await,
         }
+    }
+
+    /// Our own systems are not counted: their own connections are their limit.
+    fn turn_of(&self, peer: &MemberName) -> Result<Option<Arc<Turn>>, ServeError> {
+        if peer == self.member() {
+            return Ok(None);
+        }
+        let turn = self.turns.take(peer).ok_or(ServeError::TooMany(MAX_RETRIEVALS_PER_MEMBER))?;
+        Ok(Some(Arc::new(turn)))
     }
 
     /// Takes the requester's acknowledgement. The same one again changes nothing.
@@ -125,10 +140,16 @@ impl Owner {
     }
 
     /// Opens the source, makes the grant durable, and starts the transfer.
-    async fn serve(self: &Arc<Self>, mut permitted: Permitted) -> Result<RecordStream, ServeError> {
+    async fn serve(
+        self: &Arc<Self>,
+        mut permitted: Permitted,
+        turn: Option<Arc<Turn>>,
+    ) -> Result<RecordStream, ServeError> {
         let opened = self.open(&mut permitted).await;
         let owner = self.clone();
         let (to, stream) = record_stream();
+        // Source and reader each hold the turn: a record that waits to be read takes memory when it is all sent.
+        let stream = stream.keeping(turn.clone());
         // In a task of its own: a caller that goes away now must not leave a grant behind that has no end.
         let begun = self.transfers.spawn(async move {
             let grant = {
@@ -141,7 +162,10 @@ impl Owner {
             let (grant, permitted, content) = grant.await??;
             // From here request and grant survive a crash, so data may leave.
             let transfer = transfer::Transfer::new(owner.clone(), permitted, grant, to);
-            owner.transfers.spawn(transfer.run(content));
+            owner.transfers.spawn(async move {
+                let _turn = turn;
+                transfer.run(content).await;
+            });
             Ok::<_, ServeError>(())
         });
         begun.await.map_err(|_| Interrupted)??;

@@ -137,6 +137,10 @@ impl RetrieveError {
         } else if is(reason::REQUEST_NOT_FRESH) {
             let message = format!("the clocks of {owner} and this gateway are too far apart");
             said(reason::REQUEST_NOT_FRESH, Situation::Precondition("clock".to_owned()), message)
+        } else if is(reason::TOO_MANY_RETRIEVALS) {
+            let message = format!("{owner} serves this member as much at once as it may");
+            let situation = Situation::LimitReached("retrievals of one member at once");
+            said(reason::TOO_MANY_RETRIEVALS, situation, message)
         } else if is(reason::CHARTER_BEHIND) {
             let message = format!("{owner} does not have the charter in force yet");
             said(reason::CHARTER_BEHIND, Situation::Unavailable, message)
@@ -199,7 +203,12 @@ impl Fault for RetrieveError {
     fn retry(&self) -> Retry {
         match self {
             Self::Unreachable { .. } | Self::Silent(_) => Retry::After(RETRY_AFTER),
-            Self::Owner(said) if said.situation == Situation::Unavailable => {
+            Self::Owner(said)
+                if matches!(
+                    said.situation,
+                    Situation::Unavailable | Situation::LimitReached(_)
+                ) =>
+            {
                 Retry::After(RETRY_AFTER)
             }
             _ => Retry::Never,

@@ -19,7 +19,7 @@ use super::super::owner::Owner;
 use super::*;
 
 /// A request of the municipality, changed as a test wants.
-fn ask(world: &World, change: impl FnOnce(&mut Request)) -> Verified<Request> {
+pub(super) fn ask(world: &World, change: impl FnOnce(&mut Request)) -> Verified<Request> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).expect("random");
     let make = |charter_version, key_id| {
