@@ -4,6 +4,7 @@
 //! file is read when it has come to rest and again only when its looks change. What cannot be read is quarantined.
 
 mod attributes;
+mod beneath;
 mod cda;
 mod fhir;
 mod json;
@@ -33,6 +34,7 @@ use crate::adapter::{
 };
 use crate::item::{Fingerprint, SourceKey};
 
+use beneath::Root;
 use pass::Pass;
 pub use settings::{
     Clock, DEFAULT_PARSE_LIMIT_BYTES, DEFAULT_SETTLE, DocumentsSettings, IdentifierSystems,
@@ -116,12 +118,14 @@ impl Adapter for DocumentsAdapter {
     fn scan(&self, known: &dyn KnownItems, emit: Emit<'_>) -> Result<ScanReport, ScanError> {
         let unavailable =
             |source| ScanError::Unavailable { adapter: self.settings.name.clone(), source };
-        let root = self.settings.folder.canonicalize().map_err(unavailable)?;
+        let path = self.settings.folder.canonicalize().map_err(unavailable)?;
+        let root = Root::open(&path).map_err(unavailable)?;
         // Before the walk, so that nothing changes unseen between the two.
-        self.start_watching(&root);
+        self.start_watching(&path);
         let mut pass = Pass::new(self, &root, known, emit);
         let stop = || known.should_stop();
-        let end = walk::walk(&root, &stop, &mut |seen| pass.take(seen)).map_err(unavailable)?;
+        let end =
+            walk::walk(&root, &path, &stop, &mut |seen| pass.take(seen)).map_err(unavailable)?;
         match end {
             ControlFlow::Continue(()) => pass.finish(),
             ControlFlow::Break(()) => Ok(pass.broken_off()),

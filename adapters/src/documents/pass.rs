@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::beneath::Root;
 use super::read::NotRead;
 use super::walk::{Candidate, Seen};
-use super::{DocumentsAdapter, read, walk};
+use super::{DocumentsAdapter, read};
 use crate::adapter::{Change, Emit, KnownItems, Quarantined, ScanError, ScanReport};
 use crate::item::{DocumentIdDigest, Fingerprint, FoundDocument, FoundWarning, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
@@ -21,7 +21,7 @@ pub(crate) const EMPTIED_GUARD: u64 = 10;
 /// One pass over the folder.
 pub(crate) struct Pass<'a> {
     adapter: &'a DocumentsAdapter,
-    root: &'a Path,
+    root: &'a Root,
     known: &'a dyn KnownItems,
     emit: Emit<'a>,
     report: ScanReport,
@@ -38,7 +38,7 @@ pub(crate) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(crate) fn new(
         adapter: &'a DocumentsAdapter,
-        root: &'a Path,
+        root: &'a Root,
         known: &'a dyn KnownItems,
         emit: Emit<'a>,
     ) -> Self {
@@ -138,9 +138,7 @@ impl<'a> Pass<'a> {
             let in_this_pass = self.holders.get(&id).filter(|holder| *holder != key).is_some();
             let registered = self.known.holder_of(&id).filter(|holder| holder != key);
             // A file that was renamed has its own id.
-            let still_there = registered
-                .and_then(|holder| walk::path_of(self.root, &holder))
-                .is_some_and(|path| path.symlink_metadata().is_ok());
+            let still_there = registered.is_some_and(|holder| self.root.looks(&holder).is_ok());
             if in_this_pass || still_there {
                 tracing::warn!(
                     adapter = self.adapter.settings.name,

@@ -1,19 +1,19 @@
 //! Reads one file: opens it without following links, brings out its metadata, and makes sure that it held still.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::beneath::{self, Root};
 use super::metadata::Metadata;
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
 use super::{cda, fhir, leak, sidecar};
-use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle};
+use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
 
 /// Size of the pieces in which content is hashed.
@@ -40,13 +40,12 @@ impl<R: Into<Refusal>> From<R> for NotRead {
 /// # Errors
 /// Fails with the reason for which it cannot be registered.
 pub(crate) fn read(
-    root: &Path,
+    root: &Root,
     candidate: &Candidate,
     settings: &DocumentsSettings,
     stop: &dyn Fn() -> bool,
 ) -> Result<FoundDocument, NotRead> {
-    let (mut file, looks) =
-        open(root, &candidate.path).map_err(|_| QuarantineReason::Unreadable)?;
+    let (mut file, looks) = root.file(&candidate.key).map_err(|_| QuarantineReason::Unreadable)?;
     let expected = Fingerprint { companion: 0, ..candidate.fingerprint };
     if looks != expected {
         return Err(QuarantineReason::ChangedWhileRead.into());
@@ -55,44 +54,22 @@ pub(crate) fn read(
         return Err(QuarantineReason::Empty.into());
     }
     let (metadata, content_sha256) = match &candidate.sidecar {
-        Some(path) => {
-            let described = described(root, path, settings)?;
+        Some(key) => {
+            let described = described(root, key, settings)?;
             (described, hash(&mut file, looks.size_bytes, stop)?)
         }
         None => parsed(&mut file, looks.size_bytes, settings)?,
     };
-    let now = file.metadata().map(|now| walk::fingerprint(&now, 0));
     let companion_now = match &candidate.sidecar {
-        Some(path) => fs::symlink_metadata(path).map_or(0, |now| walk::companion(&now)),
+        Some(key) => root.looks(key).map_or(0, |now| walk::companion(&now.fingerprint)),
         None => 0,
     };
-    if now.ok() != Some(expected) || companion_now != candidate.fingerprint.companion {
+    if beneath::looks_now(&file).ok() != Some(expected)
+        || companion_now != candidate.fingerprint.companion
+    {
         return Err(QuarantineReason::ChangedWhileRead.into());
     }
     Ok(judge(candidate, metadata, content_sha256, settings)?)
-}
-
-/// Opens a plain file below a canonical root, on a path without links, and says what it looks like.
-///
-/// # Errors
-/// Fails if it is not there, is no plain file, is behind a link, or cannot be opened.
-pub(crate) fn open(root: &Path, path: &Path) -> io::Result<(File, Fingerprint)> {
-    // A link put in place of a folder after the walk would make the canonical path another one.
-    let canonical = path.canonicalize()?;
-    if canonical != path || !canonical.starts_with(root) {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    }
-    let before = fs::symlink_metadata(path)?;
-    if !before.is_file() {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    }
-    let file = File::open(path)?;
-    let opened = walk::fingerprint(&file.metadata()?, 0);
-    // And one put in place of the file since then leads to another inode.
-    if opened.inode != walk::fingerprint(&before, 0).inode {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    }
-    Ok((file, opened))
 }
 
 /// Metadata and digest of a file that describes itself.
@@ -124,9 +101,13 @@ fn parsed(
 }
 
 /// Metadata of a file that a sidecar describes.
-fn described(root: &Path, path: &Path, settings: &DocumentsSettings) -> Result<Metadata, Refusal> {
+fn described(
+    root: &Root,
+    key: &SourceKey,
+    settings: &DocumentsSettings,
+) -> Result<Metadata, Refusal> {
     let unusable = |what| Refusal::with(QuarantineReason::BadSidecar, what);
-    let (mut file, looks) = match open(root, path) {
+    let (mut file, looks) = match root.file(key) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(unusable("it is no plain file"));

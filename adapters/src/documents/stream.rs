@@ -10,7 +10,8 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::task;
 
-use super::{read, walk};
+use super::beneath::{Root, sidecar_of};
+use super::{beneath, walk};
 use crate::adapter::{Content, MAX_FRAME_BYTES, OpenError, ReadError};
 use crate::item::{Fingerprint, SourceKey};
 
@@ -30,16 +31,15 @@ pub(crate) async fn open(
 }
 
 fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<fs::File, OpenError> {
-    let root = folder.canonicalize().map_err(OpenError::Unreadable)?;
-    let path = walk::path_of(&root, key).ok_or(OpenError::Gone)?;
-    let (file, looks) = match read::open(&root, &path) {
+    let root = Root::open(folder).map_err(OpenError::Unreadable)?;
+    let (file, looks) = match root.file(key) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Gone),
         Err(error) => return Err(OpenError::Unreadable(error)),
     };
     // A changed sidecar may have made the document restricted, so it counts as a change of the record.
-    let companion = match fs::symlink_metadata(walk::sidecar_path(&path)) {
-        Ok(sidecar) => walk::companion(&sidecar),
+    let companion = match root.looks(&sidecar_of(key)) {
+        Ok(sidecar) => walk::companion(&sidecar.fingerprint),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(OpenError::Unreadable(error)),
     };
@@ -93,7 +93,10 @@ async fn frame(
     if !frame.is_empty() {
         return Ok(Some(frame.freeze()));
     }
-    let now = file.metadata().await.map_err(ReadError::Failed)?;
-    let now = Fingerprint { companion: expected.companion, ..walk::fingerprint(&now, 0) };
+    let handle = file.try_clone().await.map_err(ReadError::Failed)?.into_std().await;
+    let now = task::spawn_blocking(move || beneath::looks_now(&handle)).await;
+    let now = now.map_err(|error| ReadError::Failed(io::Error::other(error)))?;
+    let now = now.map_err(ReadError::Failed)?;
+    let now = Fingerprint { companion: expected.companion, ..now };
     if left == 0 && now == *expected { Ok(None) } else { Err(ReadError::Changed) }
 }

@@ -4,14 +4,16 @@
 //! that leaves it could publish any file of the machine.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Component, Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
 
+use super::beneath::{self, Root, sidecar_of};
 use super::sidecar;
 use crate::item::{Fingerprint, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
@@ -44,46 +46,50 @@ pub(crate) enum Seen {
 /// A file that may be a document.
 pub(crate) struct Candidate {
     pub(crate) key: SourceKey,
-    pub(crate) path: PathBuf,
     pub(crate) fingerprint: Fingerprint,
     /// When it, or its sidecar, was last written to.
     pub(crate) written_at: SystemTime,
-    pub(crate) sidecar: Option<PathBuf>,
+    pub(crate) sidecar: Option<SourceKey>,
 }
 
-/// Visits everything below `root`, which is canonical, until `stop` or the visitor says that it is enough.
+/// Visits everything below `root`, whose canonical path is `path`, until `stop` or the visitor says that it is enough.
 ///
 /// # Errors
 /// Fails if the root itself cannot be listed.
 pub(crate) fn walk(
-    root: &Path,
+    root: &Root,
+    path: &Path,
     stop: &dyn Fn() -> bool,
     visit: &mut dyn FnMut(Seen) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    let mut folders = vec![Folder { path: root.to_owned(), key: Vec::new(), depth: 0 }];
-    while let Some(folder) = folders.pop() {
-        let (names, whole) = match names(&folder.path, stop) {
-            Ok(listed) => listed,
-            Err(error) if folder.depth == 0 => return Err(error),
+    let mut folders = vec![Place { key: Vec::new(), depth: 0 }];
+    while let Some(place) = folders.pop() {
+        let listed = root.folder(&place.key).and_then(|open| {
+            let (names, whole) = open.names(stop)?;
+            Ok((Folder { place: &place, open, names }, whole))
+        });
+        let (folder, whole) = match listed {
+            Ok((folder, whole)) => (Some(folder), whole),
+            Err(error) if place.depth == 0 => return Err(error),
             // It was removed since its parent was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(_) => (Vec::new(), false),
+            Err(_) => (None, false),
         };
-        if !whole
-            && visit(Seen::Blind { key: SourceKey::from_bytes(folder.key.clone()) }).is_break()
+        if !whole && visit(Seen::Blind { key: SourceKey::from_bytes(place.key.clone()) }).is_break()
         {
             return Ok(ControlFlow::Break(()));
         }
+        let Some(folder) = folder else { continue };
         let mut below = Vec::new();
-        for name in &names {
+        for name in &folder.names {
             // Here and not at the visitor: of a million folders or links it hears nothing.
             if stop() {
                 return Ok(ControlFlow::Break(()));
             }
-            let seen = match folder.look(root, name, &names) {
+            let seen = match folder.look(path, name) {
                 Looked::Seen(seen) => seen,
-                Looked::Folder(folder) => {
-                    below.push(folder);
+                Looked::Folder(place) => {
+                    below.push(place);
                     continue;
                 }
                 Looked::Nothing => continue,
@@ -97,88 +103,91 @@ pub(crate) fn walk(
     Ok(ControlFlow::Continue(()))
 }
 
-struct Folder {
-    path: PathBuf,
+/// Where a folder stands. It is opened only while it is looked at: a tree may be deeper and wider than a process may
+/// hold files open.
+struct Place {
     key: Vec<u8>,
     depth: usize,
 }
 
+struct Folder<'p> {
+    place: &'p Place,
+    open: beneath::Folder,
+    /// In order.
+    names: Vec<OsString>,
+}
+
 enum Looked {
     Seen(Seen),
-    Folder(Folder),
+    Folder(Place),
     Nothing,
 }
 
-impl Folder {
-    /// What stands under one name; `names` are its neighbours, in order.
-    fn look(&self, root: &Path, name: &OsStr, names: &[OsString]) -> Looked {
-        let path = self.path.join(name);
-        let mut key = self.key.clone();
+impl Folder<'_> {
+    /// What stands under one name.
+    fn look(&self, root: &Path, name: &OsStr) -> Looked {
+        let mut key = self.place.key.clone();
         if !key.is_empty() {
             key.push(b'/');
         }
-        key.extend_from_slice(name.as_encoded_bytes());
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
+        key.extend_from_slice(name.as_bytes());
+        let looks = match self.open.looks(name) {
+            Ok(looks) => looks,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Looked::Nothing,
             Err(_) => return refused(key, None, QuarantineReason::Unreadable),
         };
-        let fingerprint = Some(fingerprint(&metadata, 0));
+        let fingerprint = Some(looks.fingerprint);
         let Some(text) = name.to_str() else {
             return refused(key, fingerprint, QuarantineReason::NameNotUtf8);
         };
         if is_ignored(text) {
             return Looked::Nothing;
         }
-        if key.len() > MAX_KEY_BYTES || (metadata.is_dir() && self.depth == MAX_FOLDERS) {
+        let is_folder = looks.kind == FileType::Directory;
+        if key.len() > MAX_KEY_BYTES || (is_folder && self.place.depth == MAX_FOLDERS) {
             key.truncate(MAX_KEY_BYTES);
             return refused(key, fingerprint, QuarantineReason::PathTooLong);
         }
-        if metadata.is_symlink() {
-            return match path.canonicalize() {
+        match looks.kind {
+            FileType::Directory => Looked::Folder(Place { key, depth: self.place.depth + 1 }),
+            FileType::RegularFile => self.look_at_file(key, text, looks.fingerprint),
+            FileType::Symlink => match root.join(OsStr::from_bytes(&key)).canonicalize() {
                 Ok(target) if target.starts_with(root) => Looked::Nothing,
                 Ok(_) => refused(key, fingerprint, QuarantineReason::LinkLeavesFolder),
                 Err(_) => refused(key, fingerprint, QuarantineReason::LinkBroken),
-            };
+            },
+            _ => refused(key, fingerprint, QuarantineReason::NotAFile),
         }
-        if metadata.is_dir() {
-            return Looked::Folder(Folder { path, key, depth: self.depth + 1 });
-        }
-        if !metadata.is_file() {
-            return refused(key, fingerprint, QuarantineReason::NotAFile);
-        }
-        let has =
-            |name: &str| names.binary_search_by(|other| other.as_os_str().cmp(OsStr::new(name)));
-        if let Some(described) = text.strip_suffix(sidecar::SUFFIX) {
-            return match has(described) {
+    }
+
+    fn look_at_file(&self, key: Vec<u8>, name: &str, looks: Fingerprint) -> Looked {
+        if let Some(described) = name.strip_suffix(sidecar::SUFFIX) {
+            let described = OsStr::new(described);
+            return match self.names.binary_search_by(|other| other.as_os_str().cmp(described)) {
                 Ok(_) => Looked::Nothing,
-                Err(_) => refused(key, fingerprint, QuarantineReason::SidecarWithoutFile),
+                Err(_) => refused(key, Some(looks), QuarantineReason::SidecarWithoutFile),
             };
         }
-        let sidecar = sidecar_path(&path);
-        let described = match fs::symlink_metadata(&sidecar) {
-            Ok(described) => Some(described),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(_) => return refused(key, None, QuarantineReason::Unreadable),
-        };
-        Looked::Seen(Seen::File(candidate(key, path, &metadata, sidecar, described.as_ref())))
+        match self.open.looks(OsStr::new(&format!("{name}{}", sidecar::SUFFIX))) {
+            Ok(described) => {
+                Looked::Seen(Seen::File(candidate(key, looks, Some(described.fingerprint))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Looked::Seen(Seen::File(candidate(key, looks, None)))
+            }
+            Err(_) => refused(key, None, QuarantineReason::Unreadable),
+        }
     }
 }
 
-fn candidate(
-    key: Vec<u8>,
-    path: PathBuf,
-    metadata: &Metadata,
-    sidecar: PathBuf,
-    described: Option<&Metadata>,
-) -> Candidate {
-    let written = |metadata: &Metadata| metadata.modified().unwrap_or(UNIX_EPOCH);
+fn candidate(key: Vec<u8>, looks: Fingerprint, described: Option<Fingerprint>) -> Candidate {
+    let key = SourceKey::from_bytes(key);
+    let companion = described.map_or(0, |described| companion(&described));
     Candidate {
-        key: SourceKey::from_bytes(key),
-        path,
-        fingerprint: fingerprint(metadata, described.map_or(0, companion)),
-        written_at: described.map_or(UNIX_EPOCH, written).max(written(metadata)),
-        sidecar: described.is_some().then_some(sidecar),
+        fingerprint: Fingerprint { companion, ..looks },
+        written_at: described.map_or(UNIX_EPOCH, written_at).max(written_at(looks)),
+        sidecar: described.is_some().then(|| sidecar_of(&key)),
+        key,
     }
 }
 
@@ -187,18 +196,10 @@ fn refused(key: Vec<u8>, fingerprint: Option<Fingerprint>, reason: QuarantineRea
     Looked::Seen(Seen::Refused { key, fingerprint, refusal: reason.into() })
 }
 
-/// The names in a folder in order, and whether all of them could be read; fewer once `stop` says so.
-fn names(folder: &Path, stop: &dyn Fn() -> bool) -> io::Result<(Vec<OsString>, bool)> {
-    let mut names = Vec::new();
-    let mut whole = true;
-    for entry in fs::read_dir(folder)?.take_while(|_| !stop()) {
-        match entry {
-            Ok(entry) => names.push(entry.file_name()),
-            Err(_) => whole = false,
-        }
-    }
-    names.sort_unstable();
-    Ok((names, whole))
+/// When a file was written by its server's clock; what is before 1970 was long ago.
+fn written_at(looks: Fingerprint) -> SystemTime {
+    let since = u64::try_from(looks.modified_ns).map_or(Duration::ZERO, Duration::from_nanos);
+    UNIX_EPOCH + since
 }
 
 /// Hidden files, and names that programs give to what they are still writing.
@@ -206,62 +207,16 @@ fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || [".tmp", ".part", "~"].iter().any(|end| name.ends_with(end))
 }
 
-/// Where the sidecar of a file would stand.
-pub(crate) fn sidecar_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(sidecar::SUFFIX);
-    PathBuf::from(name)
-}
-
-/// What a file looks like.
-pub(crate) fn fingerprint(metadata: &Metadata, companion: u64) -> Fingerprint {
-    let modified_ns = metadata.modified().map_or(0, |time| match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
-    });
-    Fingerprint { size_bytes: metadata.len(), modified_ns, inode: inode(metadata), companion }
-}
-
 /// The looks of a sidecar in one number, never 0.
-pub(crate) fn companion(sidecar: &Metadata) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(fingerprint(sidecar, 0).to_bytes()).into();
+pub(crate) fn companion(sidecar: &Fingerprint) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(sidecar.to_bytes()).into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
-}
-
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
-}
-
-/// Where a key leads, below a canonical root; `None` if it is no key that [`walk`] makes.
-pub(crate) fn path_of(root: &Path, key: &SourceKey) -> Option<PathBuf> {
-    let text = core::str::from_utf8(key.as_bytes()).ok()?;
-    let relative = Path::new(text);
-    let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-    let whole = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    (plain && whole).then(|| root.join(relative))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_lead_below_the_root_or_nowhere() {
-        let root = Path::new("/data");
-        let path = |key: &str| path_of(root, &SourceKey::from_bytes(key));
-        assert_eq!(path("a/b.xml"), Some(PathBuf::from("/data/a/b.xml")));
-        for key in ["", "/etc/passwd", "..", "a/../b", "../x", "a//b", "./a", "a/", "a/."] {
-            assert_eq!(path(key), None, "{key}");
-        }
-        assert_eq!(path_of(root, &SourceKey::from_bytes([0xff])), None);
-    }
 
     #[test]
     fn ignores_hidden_and_unfinished_names() {
