@@ -157,16 +157,17 @@ pub enum ScanError {
         #[source]
         source: std::io::Error,
     },
-    /// The folder is empty although much was registered from it: more likely a share that is not mounted than a
-    /// decision.
+    /// Most of what was known is not in the folder: more likely a share that is not mounted than a decision.
     #[error(
-        "source {adapter}: its folder is empty, {known} items were known: mount the share, or set allow_emptied if they are to be withdrawn"
+        "source {adapter}: {left} items are in its folder, {known} were known, so nothing is withdrawn: mount the share, or set allow_emptied if they are to be withdrawn"
     )]
     Emptied {
         /// The adapter's name.
         adapter: String,
         /// How many items were known.
         known: u64,
+        /// How many stand there.
+        left: u64,
     },
 }
 

@@ -93,6 +93,9 @@ reasons! {
     /// The operating system does not let us read it now.
     Unreadable = "UNREADABLE",
         "the file or folder cannot be read: check owner, permissions and the file system; it is tried again in each pass";
+    /// An empty folder below which much is registered.
+    FolderEmptied = "FOLDER_EMPTIED",
+        "the folder is empty although ten or more of its files were known, so they stay registered: mount its share, or remove the folder if they are to be withdrawn";
     /// It changed under our eyes.
     ChangedWhileRead = "CHANGED_WHILE_READ",
         "the file changed while it was read: it is read again when it rests; write elsewhere and rename into the folder";
@@ -118,7 +121,7 @@ impl QuarantineReason {
     ///
     /// For every other reason the source no longer holds what was registered under this key.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::Unreadable | Self::ChangedWhileRead)
+        matches!(self, Self::Unreadable | Self::FolderEmptied | Self::ChangedWhileRead)
     }
 }
 

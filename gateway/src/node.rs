@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use sundbro_adapters::Adapter;
 use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
 use sundbro_adapters::profile::Profile;
-use sundbro_adapters::{Adapter, Health};
 use sundbro_ledger::checkpoint::Origin;
 use sundbro_ledger::ids::MemberName;
 use sundbro_ledger::member::KeyPurpose;
@@ -358,10 +358,7 @@ impl Operations for Assembled {
     fn adapters(&self) -> Vec<AdapterState> {
         let state = |(name, ingest): (&String, &ingest::IngestHandle)| AdapterState {
             name: name.clone(),
-            trouble: match ingest.health() {
-                Health::Ready => None,
-                Health::Unavailable { message } => Some(message),
-            },
+            trouble: ingest.trouble(),
             scanned: ingest.scanned(),
         };
         let mut adapters: Vec<AdapterState> = self.ingests.iter().map(state).collect();

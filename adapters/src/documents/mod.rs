@@ -7,6 +7,7 @@ mod attributes;
 mod beneath;
 mod cda;
 mod fhir;
+mod gone;
 mod json;
 mod leak;
 mod metadata;

@@ -1,13 +1,12 @@
 //! One pass over a folder: compares what stands there with what is known and says the difference.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
-
 use super::beneath::Root;
+use super::gone::{Missing, Sight};
 use super::read::NotRead;
 use super::walk::{Candidate, Seen};
 use super::{DocumentsAdapter, read};
@@ -15,8 +14,9 @@ use crate::adapter::{Change, Emit, KnownItems, Quarantined, ScanError, ScanRepor
 use crate::item::{DocumentIdDigest, Fingerprint, FoundDocument, FoundWarning, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
 
-/// From this many known items on, an empty folder is taken for a share that is not mounted.
-pub(crate) const EMPTIED_GUARD: u64 = 10;
+/// What was written this long ago by its server's clock is at rest, however wrong that clock is set. Less would trust a
+/// clock that is behind: there a file that is being written looks old.
+const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One pass over the folder.
 pub(crate) struct Pass<'a> {
@@ -26,10 +26,7 @@ pub(crate) struct Pass<'a> {
     emit: Emit<'a>,
     report: ScanReport,
     now: SystemTime,
-    /// Keys that stand there, as digests: a million of them are 16 MB however long their names.
-    seen: HashSet<[u8; 16]>,
-    /// Folders whose content could not be seen.
-    blind: Vec<SourceKey>,
+    sight: Sight,
     /// Who has which document id, of the documents read in this pass.
     holders: HashMap<DocumentIdDigest, SourceKey>,
     restless: HashMap<SourceKey, (Fingerprint, SystemTime)>,
@@ -49,8 +46,7 @@ impl<'a> Pass<'a> {
             emit,
             report: ScanReport::default(),
             now: adapter.settings.clock.now(),
-            seen: HashSet::new(),
-            blind: Vec::new(),
+            sight: Sight::default(),
             holders: HashMap::new(),
             restless: HashMap::new(),
         }
@@ -60,15 +56,19 @@ impl<'a> Pass<'a> {
     pub(crate) fn take(&mut self, seen: Seen) -> ControlFlow<()> {
         match seen {
             Seen::Blind { key } => {
-                self.blind.push(key.clone());
+                self.sight.blind(key.clone());
                 if key.as_bytes().is_empty() {
                     return ControlFlow::Continue(());
                 }
-                self.see(&key);
+                self.sight.see(&key);
                 self.quarantine(key, None, QuarantineReason::Unreadable.into())
             }
+            Seen::Empty { key } => {
+                self.sight.see_empty(&key);
+                ControlFlow::Continue(())
+            }
             Seen::Refused { key, fingerprint, refusal } => {
-                self.see(&key);
+                self.sight.see(&key);
                 if fingerprint.is_some() && self.known.fingerprint(&key) == fingerprint {
                     self.report.unchanged += 1;
                     return ControlFlow::Continue(());
@@ -80,12 +80,13 @@ impl<'a> Pass<'a> {
     }
 
     fn file(&mut self, candidate: &Candidate) -> ControlFlow<()> {
-        self.see(&candidate.key);
-        if self.known.fingerprint(&candidate.key) == Some(candidate.fingerprint) {
+        self.sight.see(&candidate.key);
+        let known = self.known.fingerprint(&candidate.key);
+        if known == Some(candidate.fingerprint) {
             self.report.unchanged += 1;
             return ControlFlow::Continue(());
         }
-        if let Some(wait) = self.rests_in(candidate) {
+        if let Some(wait) = self.rests_in(candidate, known.is_some()) {
             self.report.unsettled += 1;
             let soonest = self.report.look_again_in.map_or(wait, |other| other.min(wait));
             self.report.look_again_in = Some(soonest);
@@ -106,24 +107,24 @@ impl<'a> Pass<'a> {
 
     /// How long to wait until a file has come to rest; `None` if it has.
     ///
-    /// It has when it was last written long enough ago by the file server's clock, or has looked the same long enough
-    /// by ours: the two clocks may differ by hours.
-    fn rests_in(&mut self, candidate: &Candidate) -> Option<Duration> {
+    /// It has when it looked the same for long enough by our clock. The file server's may differ by hours, so it counts
+    /// only for what it calls old and what nobody knows yet: a folder of a million old files is read in one pass.
+    fn rests_in(&mut self, candidate: &Candidate, is_known: bool) -> Option<Duration> {
         let settle = self.adapter.settings.settle;
-        if settle.is_zero() {
+        let age = self.now.duration_since(candidate.written_at).unwrap_or(Duration::ZERO);
+        if settle.is_zero() || (!is_known && age >= LONG_AGO) {
             return None;
         }
-        let by_server = self.now.duration_since(candidate.written_at).unwrap_or(Duration::ZERO);
         let before = {
             let restless = self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner);
             restless.get(&candidate.key).copied()
         };
         let since = match before {
-            Some((looks, since)) if looks == candidate.fingerprint => since,
+            // Our own clock may have been set back.
+            Some((looks, since)) if looks == candidate.fingerprint => since.min(self.now),
             _ => self.now,
         };
-        let by_us = self.now.duration_since(since).unwrap_or(Duration::ZERO);
-        let rested = by_server.max(by_us);
+        let rested = self.now.duration_since(since).unwrap_or(Duration::ZERO);
         if rested >= settle {
             return None;
         }
@@ -168,10 +169,6 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    fn see(&mut self, key: &SourceKey) {
-        self.seen.insert(short_digest(key));
-    }
-
     /// What was seen until the pass was told to end.
     pub(crate) fn broken_off(self) -> ScanReport {
         self.report
@@ -183,40 +180,36 @@ impl<'a> Pass<'a> {
         if self.known.should_stop() {
             return Ok(self.report);
         }
-        let mut known = 0;
-        let mut gone = Vec::new();
-        let (seen, blind) = (&self.seen, &self.blind);
-        self.known.for_each(&mut |key| {
-            known += 1;
-            if !seen.contains(&short_digest(&key)) && !blind.iter().any(|b| is_below(&key, b)) {
-                gone.push(key);
+        // Whatever becomes of the rest, files come to rest.
+        let restless = core::mem::take(&mut self.restless);
+        *self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner) = restless;
+        let guarded = !self.adapter.settings.allow_emptied;
+        let (gone, emptied) = match self.sight.missing(self.known, guarded) {
+            Missing::Gone { keys, emptied } => (keys, emptied),
+            Missing::Most { known, left } => {
+                let adapter = self.adapter.settings.name.clone();
+                return Err(ScanError::Emptied { adapter, known, left });
             }
-        });
-        if self.seen.is_empty() && known >= EMPTIED_GUARD && !self.adapter.settings.allow_emptied {
-            return Err(ScanError::Emptied { adapter: self.adapter.settings.name.clone(), known });
+        };
+        self.report.complete =
+            self.sight.is_whole() && emptied.is_empty() && self.report.unsettled == 0;
+        for source_key in emptied {
+            let reason = QuarantineReason::FolderEmptied;
+            if self.quarantine(source_key, None, reason.into()).is_break() {
+                return Ok(self.cut_short());
+            }
         }
         for source_key in gone {
             self.report.gone += 1;
             if (self.emit)(Change::Gone { source_key }).is_break() {
-                return Ok(self.report);
+                return Ok(self.cut_short());
             }
         }
-        let mut restless = self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner);
-        *restless = self.restless;
-        self.report.complete = self.blind.is_empty() && self.report.unsettled == 0;
         Ok(self.report)
     }
-}
 
-fn short_digest(key: &SourceKey) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest[..16]);
-    short
-}
-
-fn is_below(key: &SourceKey, folder: &SourceKey) -> bool {
-    let folder = folder.as_bytes();
-    folder.is_empty()
-        || key.as_bytes().strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+    fn cut_short(mut self) -> ScanReport {
+        self.report.complete = false;
+        self.report
+    }
 }

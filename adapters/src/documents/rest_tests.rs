@@ -1,32 +1,65 @@
 //! When a file has come to rest, and what is never called gone.
 
-use super::super::pass::EMPTIED_GUARD;
+use super::super::gone::GUARDED;
 use super::super::walk::Seen;
 use super::*;
 
+/// The clock of a file server was an hour behind, so files looked old while they were being written.
 #[test]
-fn waits_until_a_file_has_come_to_rest() {
-    let folder = Folder::new();
-    let adapter = folder.adapter();
-    folder.put("a.xml", &cda("1"));
-    folder.written("a.xml", NOW - 1);
-    let (lines, report) = folder.pass(&adapter);
-    assert_eq!(lines, [""; 0]);
-    assert_eq!((report.unsettled, report.complete), (1, false));
-    assert_eq!(report.look_again_in, Some(Duration::from_secs(1)));
-    folder.now.fetch_add(1, Ordering::SeqCst);
-    assert_eq!(folder.pass(&adapter).0, ["+ a.xml"]);
+fn waits_until_a_file_has_come_to_rest_whatever_the_file_servers_clock_says() {
+    for written in [0, NOW - 86_300, NOW - 3600, NOW - 1, NOW, NOW + 86_400] {
+        let folder = Folder::new();
+        let adapter = folder.adapter();
+        folder.put("a.xml", &cda("1"));
+        folder.written("a.xml", written);
+        let (lines, report) = folder.pass(&adapter);
+        if written == 0 {
+            assert_eq!(lines, ["+ a.xml"], "long ago by any clock");
+            continue;
+        }
+        assert_eq!(lines, [""; 0], "{written}");
+        assert_eq!((report.unsettled, report.complete), (1, false));
+        assert_eq!(report.look_again_in, Some(Duration::from_secs(2)));
+        folder.now.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(folder.pass(&adapter).1.look_again_in, Some(Duration::from_secs(1)));
+        folder.now.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(folder.pass(&adapter).0, ["+ a.xml"], "{written}");
+    }
 }
 
 #[test]
-fn a_file_server_whose_clock_is_ahead_does_not_hold_files_back() {
+fn a_clock_of_ours_that_is_set_back_holds_up_nothing() {
     let folder = Folder::new();
     let adapter = folder.adapter();
     folder.put("a.xml", &cda("1"));
-    folder.written("a.xml", NOW + 86_400);
+    folder.written("a.xml", NOW);
+    folder.pass(&adapter);
+    folder.now.fetch_sub(3600, Ordering::SeqCst);
     assert_eq!(folder.pass(&adapter).1.unsettled, 1);
     folder.now.fetch_add(2, Ordering::SeqCst);
-    assert_eq!(folder.pass(&adapter).0, ["+ a.xml"], "it looked the same for two seconds");
+    assert_eq!(folder.pass(&adapter).0, ["+ a.xml"]);
+}
+
+/// A program that saves by removing and writing anew made the record vanish for good: its sidecar was not there for a
+/// moment.
+#[test]
+fn a_sidecar_that_is_away_for_a_moment_changes_nothing() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    folder.put("scan.pdf", "%PDF-1.7");
+    folder.put("scan.pdf.meta.json", SIDECAR);
+    assert_eq!(folder.pass(&adapter).0, ["+ scan.pdf"]);
+    fs::remove_file(folder.path("scan.pdf.meta.json")).unwrap();
+    assert_eq!(folder.pass(&adapter).1.unsettled, 1);
+    folder.put("scan.pdf.meta.json", &SIDECAR.replace("final", "amended"));
+    folder.now.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(folder.pass(&adapter).1.unsettled, 1, "it looks different again");
+    folder.now.fetch_add(2, Ordering::SeqCst);
+    assert_eq!(folder.pass(&adapter).0, ["+ scan.pdf"]);
+    fs::remove_file(folder.path("scan.pdf.meta.json")).unwrap();
+    assert_eq!(folder.pass(&adapter).0, [""; 0]);
+    folder.now.fetch_add(2, Ordering::SeqCst);
+    assert_eq!(folder.pass(&adapter).0, ["! scan.pdf NO_SIDECAR"]);
 }
 
 #[test]
@@ -42,26 +75,110 @@ fn a_file_that_keeps_changing_is_waited_for() {
     assert_eq!(folder.pass(&adapter).0, ["+ a.xml"]);
 }
 
-#[test]
-fn an_empty_folder_withdraws_much_only_when_told_to() {
-    let mut folder = Folder::new();
-    for item in 0..EMPTIED_GUARD {
-        folder.put(&format!("{item}.xml"), &cda(&item.to_string()));
+/// As many files as are guarded, in a folder of the folder or in none.
+fn guarded(below: &str) -> Folder {
+    let folder = Folder::new();
+    for item in 0..GUARDED {
+        folder.put(&format!("{below}{item}.xml"), &cda(&format!("{below}{item}")));
     }
-    assert_eq!(folder.scan().len() as u64, EMPTIED_GUARD);
-    for item in 0..EMPTIED_GUARD {
-        fs::remove_file(folder.path(&format!("{item}.xml"))).unwrap();
-    }
+    assert_eq!(folder.scan().len() as u64, GUARDED);
+    folder
+}
+
+fn remove(folder: &Folder, below: &str, items: core::ops::Range<u64>) {
+    items.for_each(|item| fs::remove_file(folder.path(&format!("{below}{item}.xml"))).unwrap());
+}
+
+/// What is said to be gone, or how many are left of how many.
+fn gone(folder: &Folder) -> Result<usize, (u64, u64)> {
     let mut told = 0;
-    let result = folder.adapter().scan(&folder.known, &mut |_| {
-        told += 1;
+    let result = folder.adapter().scan(&folder.known, &mut |change| {
+        told += usize::from(matches!(change, Change::Gone { .. }));
+        folder.known.take(&change);
         ControlFlow::Continue(())
     });
-    assert!(matches!(result, Err(ScanError::Emptied { known: EMPTIED_GUARD, .. })));
-    assert_eq!(told, 0);
+    match result {
+        Ok(_) => Ok(told),
+        Err(ScanError::Emptied { known, left, .. }) => {
+            assert_eq!(told, 0, "nothing may be said to be gone");
+            Err((left, known))
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn most_of_a_folder_is_withdrawn_only_when_told_to() {
+    for (removed, expected) in [
+        (1, Ok(1)),
+        (5, Ok(5)),
+        (6, Err((4, GUARDED))),
+        (9, Err((1, GUARDED))),
+        (10, Err((0, GUARDED))),
+    ] {
+        let mut folder = guarded("");
+        remove(&folder, "", 0..removed);
+        assert_eq!(gone(&folder), expected, "{removed} removed");
+        if expected.is_err() {
+            folder.settings.allow_emptied = true;
+            assert_eq!(gone(&folder), Ok(removed as usize));
+        }
+    }
+}
+
+/// An unmounted share often shows what lies in the empty folder beneath it.
+#[test]
+fn a_note_left_in_the_folder_does_not_make_it_the_share() {
+    let folder = guarded("");
+    remove(&folder, "", 0..GUARDED);
+    folder.put("README.txt", "mount the share here");
+    assert_eq!(gone(&folder), Err((1, GUARDED + 1)), "the note is known too");
+    // What is new there is registered all the same.
+    folder.put("new.xml", &cda("new"));
+    let mut lines = Vec::new();
+    let adapter = folder.adapter();
+    let _ = adapter.scan(&folder.known, &mut |change| {
+        lines.push(change.source_key().for_operator());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(lines, ["new.xml"]);
+}
+
+#[test]
+fn a_folder_that_is_renamed_takes_nothing_away() {
+    let folder = guarded("ward/");
+    fs::rename(folder.path("ward"), folder.path("ward-2")).unwrap();
+    assert_eq!(gone(&folder), Ok(GUARDED as usize));
+    assert_eq!(folder.known.len() as u64, GUARDED);
+}
+
+#[test]
+fn below_an_emptied_folder_much_is_withdrawn_only_when_it_is_removed() {
+    let mut folder = guarded("ward/");
+    for item in 0..=GUARDED {
+        folder.put(&format!("other/{item}.xml"), &cda(&format!("other {item}")));
+    }
+    folder.scan();
+    remove(&folder, "ward/", 0..GUARDED);
+    let adapter = folder.adapter();
+    for _ in 0..2 {
+        let (lines, report) = folder.pass(&adapter);
+        assert_eq!(lines, ["! ward FOLDER_EMPTIED"]);
+        assert!(!report.complete);
+    }
+    // It is mounted again, and nothing was lost.
+    for item in 0..GUARDED {
+        folder.put(&format!("ward/{item}.xml"), &cda(&format!("ward/{item}")));
+    }
+    assert_eq!(gone(&folder), Ok(1), "the folder leaves the quarantine");
+    remove(&folder, "ward/", 0..GUARDED);
+    assert_eq!(folder.pass(&adapter).0, ["! ward FOLDER_EMPTIED"]);
+    fs::remove_dir(folder.path("ward")).unwrap();
+    assert_eq!(gone(&folder), Ok(GUARDED as usize + 1));
+    // Or the operator says so.
+    remove(&folder, "other/", 1..GUARDED);
     folder.settings.allow_emptied = true;
-    assert_eq!(folder.scan().len() as u64, EMPTIED_GUARD);
-    assert!(folder.known.is_empty());
+    assert_eq!(gone(&folder), Ok(GUARDED as usize - 1));
 }
 
 #[test]

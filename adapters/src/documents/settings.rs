@@ -38,7 +38,7 @@ pub struct DocumentsSettings {
     pub settle: Duration,
     /// Largest file that is parsed, in bytes.
     pub parse_limit_bytes: u64,
-    /// Whether an empty folder may withdraw everything that was registered from it.
+    /// Whether everything that is missing is gone, even if it is most of what was known.
     pub allow_emptied: bool,
     /// What time it is; tests bring their own.
     pub clock: Clock,

@@ -36,6 +36,11 @@ pub(crate) enum Seen {
         /// Why.
         refusal: Refusal,
     },
+    /// A folder below the root in which nothing stands.
+    Empty {
+        /// Its place.
+        key: SourceKey,
+    },
     /// A folder that could not be listed completely: nothing below it may be called gone.
     Blind {
         /// Its place.
@@ -80,6 +85,12 @@ pub(crate) fn walk(
             return Ok(ControlFlow::Break(()));
         }
         let Some(folder) = folder else { continue };
+        if whole && folder.names.is_empty() && place.depth > 0 && !stop() {
+            let key = SourceKey::from_bytes(place.key.clone());
+            if visit(Seen::Empty { key }).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
         let mut below = Vec::new();
         for name in &folder.names {
             // Here and not at the visitor: of a million folders or links it hears nothing.

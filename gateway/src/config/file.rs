@@ -156,7 +156,7 @@ pub struct Documents {
     pub profile: Option<String>,
     /// How long a file must rest before it is read.
     pub settle_ms: Option<i64>,
-    /// Whether an empty folder withdraws everything that was registered from it.
+    /// Whether everything that is missing is withdrawn, even if it is most of what was registered.
     pub allow_emptied: Option<bool>,
     /// How often the folder is read through when the file system reports nothing.
     pub poll_interval_ms: Option<i64>,

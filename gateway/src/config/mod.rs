@@ -170,7 +170,7 @@ pub struct DocumentsSource {
     pub profile: Option<Profile>,
     /// How long a file must rest before it is read.
     pub settle: Duration,
-    /// Whether an empty folder withdraws everything that was registered from it.
+    /// Whether everything that is missing is withdrawn, even if it is most of what was registered.
     pub allow_emptied: bool,
     /// How often the folder is read through when the file system reports nothing.
     pub poll_interval: Duration,

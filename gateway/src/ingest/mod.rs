@@ -62,6 +62,8 @@ pub struct IngestHandle {
     scanned: Arc<AtomicBool>,
     again: Arc<Notify>,
     passes: Arc<watch::Sender<u64>>,
+    /// Why the last scan failed.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl IngestHandle {
@@ -71,6 +73,7 @@ impl IngestHandle {
             scanned: Arc::new(AtomicBool::new(false)),
             again: Arc::new(Notify::new()),
             passes: Arc::new(watch::Sender::new(0)),
+            failure: Arc::default(),
         }
     }
 
@@ -96,9 +99,16 @@ impl IngestHandle {
         }
     }
 
-    /// Whether its source can be reached now. Blocks briefly.
-    pub fn health(&self) -> Health {
-        self.adapter.health()
+    /// What is wrong with its source now, if something is. Blocks briefly.
+    pub fn trouble(&self) -> Option<String> {
+        match self.adapter.health() {
+            Health::Ready => self.failure().clone(),
+            Health::Unavailable { message } => Some(message),
+        }
+    }
+
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -224,7 +234,11 @@ impl Ingest {
         }
         drop(found);
         let name = self.adapter.name();
-        match scan.await {
+        let scanned = scan.await;
+        if let Ok(result) = &scanned {
+            *self.handle.failure() = result.as_ref().err().map(ToString::to_string);
+        }
+        match scanned {
             Ok(Ok(report)) if taken => {
                 if report.complete {
                     self.note_how_it_was_read(read_again);

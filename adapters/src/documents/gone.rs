@@ -1,0 +1,121 @@
+//! Decides which known items are gone, and when so many are that the folder is more likely not what it was.
+//!
+//! A withdrawal is for ever: what comes back is another record. A share that is not mounted looks like a folder whose
+//! files were all removed, so such a look is held until an operator says that it is meant.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+use crate::adapter::KnownItems;
+use crate::item::SourceKey;
+
+/// From this many known items on, a folder that lost most of them is taken for a share that is not mounted.
+pub(crate) const GUARDED: u64 = 10;
+
+/// A key in 16 bytes: a million of them are 16 MB however long the names are.
+pub(crate) type ShortDigest = [u8; 16];
+
+/// What a pass saw.
+#[derive(Default)]
+pub(crate) struct Sight {
+    /// Keys that stand there.
+    seen: HashSet<ShortDigest>,
+    /// Folders below the root in which nothing stands.
+    empty: HashSet<ShortDigest>,
+    /// Folders whose content could not be seen.
+    blind: Vec<SourceKey>,
+}
+
+/// What became of known items that were not seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// They are gone, but for those below empty folders.
+    Gone {
+        /// What may be withdrawn.
+        keys: Vec<SourceKey>,
+        /// Empty folders below which much was known.
+        emptied: Vec<SourceKey>,
+    },
+    /// Most of what was known is not there.
+    Most {
+        /// How many items were known.
+        known: u64,
+        /// How many stand there.
+        left: u64,
+    },
+}
+
+impl Sight {
+    pub(crate) fn see(&mut self, key: &SourceKey) {
+        self.seen.insert(short_digest(key.as_bytes()));
+    }
+
+    pub(crate) fn see_empty(&mut self, folder: &SourceKey) {
+        self.empty.insert(short_digest(folder.as_bytes()));
+    }
+
+    pub(crate) fn blind(&mut self, folder: SourceKey) {
+        self.blind.push(folder);
+    }
+
+    /// Whether everything could be seen.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.blind.is_empty()
+    }
+
+    /// What of the known items is missing; `guarded` is false where the operator wants everything withdrawn.
+    pub(crate) fn missing(&self, known: &dyn KnownItems, guarded: bool) -> Missing {
+        let mut count = 0;
+        let mut gone = Vec::new();
+        known.for_each(&mut |key| {
+            count += 1;
+            if !self.seen.contains(&short_digest(key.as_bytes())) && !self.is_below_blind(&key) {
+                gone.push(key);
+            }
+        });
+        let emptied = if guarded { self.emptied(&gone) } else { Vec::new() };
+        // An empty folder that is held is itself an item in quarantine, and not gone either.
+        gone.retain(|key| !emptied.iter().any(|folder| folder == key || is_below(key, folder)));
+        let left = self.seen.len() as u64;
+        let most = gone.len() as u64 > count / 2;
+        // A renamed folder takes nothing away: as much stands there as before.
+        if guarded && count >= GUARDED && most && left < count.div_ceil(2) {
+            return Missing::Most { known: count, left };
+        }
+        Missing::Gone { keys: gone, emptied }
+    }
+
+    /// Empty folders below which much is missing: each may be the place of a share of its own.
+    fn emptied(&self, gone: &[SourceKey]) -> Vec<SourceKey> {
+        let mut below: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for key in gone {
+            let key = key.as_bytes();
+            let ends = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let folders = ends.map(|(end, _)| &key[..end]);
+            // An empty folder has none below it, so there is at most one.
+            for folder in folders.filter(|it| self.empty.contains(&short_digest(it))) {
+                *below.entry(folder).or_default() += 1;
+            }
+        }
+        let much = below.into_iter().filter(|(_, count)| *count >= GUARDED);
+        much.map(|(folder, _)| SourceKey::from_bytes(folder)).collect()
+    }
+
+    fn is_below_blind(&self, key: &SourceKey) -> bool {
+        self.blind.iter().any(|folder| is_below(key, folder))
+    }
+}
+
+fn short_digest(key: &[u8]) -> ShortDigest {
+    let digest: [u8; 32] = Sha256::digest(key).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
+}
+
+fn is_below(key: &SourceKey, folder: &SourceKey) -> bool {
+    let folder = folder.as_bytes();
+    folder.is_empty()
+        || key.as_bytes().strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
