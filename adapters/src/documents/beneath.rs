@@ -27,6 +27,10 @@ const FOLDER: OFlags =
 /// The folder of a source, held open: what happens to its path afterwards changes nothing.
 pub(crate) struct Root(OwnedFd);
 
+/// Which folder it is, whatever its path: device and number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity(u64, u64);
+
 /// What stands under a name.
 pub(crate) struct Looks {
     pub(crate) kind: FileType,
@@ -39,6 +43,12 @@ impl Root {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(folder, flags, Mode::empty())?))
+    }
+
+    /// Which folder it is.
+    pub(crate) fn identity(&self) -> io::Result<Identity> {
+        let stat = rustix::fs::fstat(&self.0)?;
+        Ok(Identity(stat.st_dev, stat.st_ino))
     }
 
     /// A folder below the root by its key; the root itself by the empty one.
@@ -114,7 +124,12 @@ impl Folder {
 
     /// What stands under a name in it.
     pub(crate) fn looks(&self, name: &OsStr) -> io::Result<Looks> {
-        Ok(looks(&statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(looks(&stat)),
+            // No file system here has such a name, so nothing stands under it.
+            Err(rustix::io::Errno::NAMETOOLONG) => Err(io::ErrorKind::NotFound.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Sight {
         let left = self.seen.len() as u64;
         let most = gone.len() as u64 > count / 2;
         // A renamed folder takes nothing away: as much stands there as before.
-        if guarded && count >= GUARDED && most && left < count.div_ceil(2) {
+        if guarded && count >= GUARDED && most && left < count / 2 {
             return Missing::Most { known: count, left };
         }
         Missing::Gone { keys: gone, emptied }

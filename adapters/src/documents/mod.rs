@@ -35,7 +35,7 @@ use crate::adapter::{
 };
 use crate::item::{Fingerprint, SourceKey};
 
-use beneath::Root;
+use beneath::{Identity, Root};
 use pass::Pass;
 pub use settings::{
     Clock, DEFAULT_PARSE_LIMIT_BYTES, DEFAULT_SETTLE, DocumentsSettings, IdentifierSystems,
@@ -53,7 +53,11 @@ pub struct DocumentsAdapter {
 /// Whether the operating system tells us of changes.
 enum Watching {
     NotYet,
-    Yes { _watcher: RecommendedWatcher },
+    /// Of the folder with this identity: another one may be mounted in its place.
+    Yes {
+        of: Identity,
+        _watcher: RecommendedWatcher,
+    },
     Impossible,
 }
 
@@ -68,11 +72,13 @@ impl DocumentsAdapter {
         }
     }
 
-    /// Asks the operating system once to tell us of changes. Without it there is still the poll interval.
-    fn start_watching(&self, root: &Path) {
+    /// Asks the operating system once to tell us of changes in a folder. Without it there is still the poll interval.
+    fn start_watching(&self, root: &Path, identity: Identity) {
         let mut watching = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*watching, Watching::NotYet) {
-            return;
+        match &*watching {
+            Watching::NotYet => {}
+            Watching::Yes { of, .. } if *of != identity => {}
+            Watching::Yes { .. } | Watching::Impossible => return,
         }
         let signal = Arc::clone(&self.signal);
         let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -86,7 +92,7 @@ impl DocumentsAdapter {
             Ok(watcher)
         });
         *watching = match started {
-            Ok(watcher) => Watching::Yes { _watcher: watcher },
+            Ok(watcher) => Watching::Yes { of: identity, _watcher: watcher },
             Err(_) => {
                 tracing::warn!(
                     adapter = self.settings.name,
@@ -122,7 +128,7 @@ impl Adapter for DocumentsAdapter {
         let path = self.settings.folder.canonicalize().map_err(unavailable)?;
         let root = Root::open(&path).map_err(unavailable)?;
         // Before the walk, so that nothing changes unseen between the two.
-        self.start_watching(&path);
+        self.start_watching(&path, root.identity().map_err(unavailable)?);
         let mut pass = Pass::new(self, &root, known, emit);
         let stop = || known.should_stop();
         let end =

@@ -176,9 +176,10 @@ enum Format {
 /// By content and not by name: exports often have no useful ending.
 fn sniff(content: &[u8]) -> Format {
     match content {
-        [0xff, 0xfe, b'<' | b'{', 0, ..] | [0xfe, 0xff, 0, b'<' | b'{', ..] => {
-            return Format::Utf16;
-        }
+        [0xff, 0xfe, b'<' | b'{', 0, ..]
+        | [0xfe, 0xff, 0, b'<' | b'{', ..]
+        | [b'<' | b'{', 0, ..]
+        | [0, b'<' | b'{', ..] => return Format::Utf16,
         _ => {}
     }
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
@@ -245,6 +246,8 @@ mod tests {
         assert_eq!(sniff(b"\xef\xbb\xbf<?xml"), Format::Xml);
         assert_eq!(sniff(b"\xff\xfe<\0?\0"), Format::Utf16);
         assert_eq!(sniff(b"\xfe\xff\0{"), Format::Utf16);
+        assert_eq!(sniff(b"<\0?\0"), Format::Utf16);
+        assert_eq!(sniff(b"\0{\0 "), Format::Utf16);
         for other in [&b""[..], b"%PDF", b"[1]", b"   ", b"\xff\xd8"] {
             assert_eq!(sniff(other), Format::Other);
         }

@@ -154,7 +154,18 @@ fn every_reason_that_a_file_can_give_is_given() {
     assert_eq!(folder.scan(), [""; 0], "nothing is told twice");
 }
 
-#[cfg(unix)]
+/// The name of its sidecar would have been longer than a name may be, which made the file unreadable.
+#[tokio::test]
+async fn a_file_whose_name_is_as_long_as_can_be_is_a_file() {
+    let folder = Folder::new();
+    let name = format!("{}.xml", "n".repeat(251));
+    folder.put(&name, &cda("1"));
+    assert_eq!(folder.scan(), [format!("+ {name}")]);
+    let key = SourceKey::from_bytes(name);
+    let expected = folder.known.fingerprint(&key).unwrap();
+    assert!(folder.adapter().open(&key, &expected).await.is_ok());
+}
+
 #[test]
 fn follows_no_link_and_reads_no_special_file() {
     use std::os::unix::ffi::OsStrExt;
@@ -188,7 +199,6 @@ fn follows_no_link_and_reads_no_special_file() {
     assert_eq!(folder.scan(), [""; 0]);
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn opens_nothing_behind_a_link_that_was_put_there_later() {
     let folder = Folder::new();

@@ -27,9 +27,21 @@ impl Config {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
         let Action::Check { file } = self.action;
         let config = crate::config::Config::load(&file)?;
-        let text = format!("{} is valid: {}", config.file.display(), config.member);
+        let mut text = format!("{} is valid: {}", config.file.display(), config.member);
+        let mut unreadable = Vec::new();
+        for source in &config.documents {
+            if let Err(error) = std::fs::read_dir(&source.folder) {
+                text.push_str(&format!(
+                    "\nfolder {} of source {} cannot be read now ({error}): the gateway starts and registers nothing from it",
+                    source.folder.display(),
+                    source.name,
+                ));
+                unreadable.push(source.name.clone());
+            }
+        }
         let json = serde_json::json!({
             "file": config.file, "member": config.member.as_str(), "valid": true,
+            "unreadable_sources": unreadable,
         });
         output.print(&text, &json);
         Ok(())

@@ -106,7 +106,8 @@ async fn quarantine(client: ClientArgs, output: Output) -> Result<(), CliError> 
     let lines: Vec<String> = items
         .iter()
         .map(|item| {
-            format!("{} {}: {}: {}", item.adapter, item.source_key, item.reason, item.message)
+            let key = printable(&item.source_key);
+            format!("{} {key}: {}: {}", item.adapter, item.reason, item.message)
         })
         .collect();
     let text =
@@ -119,6 +120,19 @@ async fn quarantine(client: ClientArgs, output: Output) -> Result<(), CliError> 
     });
     output.print(&text, &json);
     Ok(())
+}
+
+/// A file name as it may be printed: whoever can put a file into a folder must not write on an operator's terminal.
+fn printable(name: &str) -> String {
+    let turns_text = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().fold(String::with_capacity(name.len()), |mut shown, c| {
+        if c.is_control() || turns_text(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
 }
 
 /// `sundbro orphans`.
@@ -224,4 +238,15 @@ fn audit_line(entry: &AuditEntry) -> String {
         "{time}  {:<16} {}  {} as {} for {}  {}  {}",
         entry.kind, entry.peer, entry.user, entry.role, entry.purpose, entry.rule, entry.record
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_writes_nothing_on_a_terminal() {
+        assert_eq!(printable("æ 1.xml"), "æ 1.xml");
+        assert_eq!(printable("a\n\u{1b}[2Jb\u{202e}lmx.c"), "a\\u{a}\\u{1b}[2Jb\\u{202e}lmx.c");
+    }
 }

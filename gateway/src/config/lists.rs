@@ -192,9 +192,8 @@ impl Reader<'_> {
             let key = |last: &str| format!("adapters.documents[{index}].{last}");
             let name = self.name(&key("name"), source.name.as_deref(), &mut names);
             let folder = self.path(&key("folder"), source.folder.as_deref());
-            if let Some(folder) = &folder {
-                self.exists(&key("folder"), folder, "create the folder, or mount it first");
-            }
+            // That it is there is no condition: a share that is not mounted must not keep the gateway from serving
+            // everything else.
             let profile =
                 self.profile(&key("profile"), source.profile.as_deref()).or(gateway_profile);
             let systems = self.systems(
