@@ -57,6 +57,11 @@ impl Gateway {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: nothing that it holds is finished.
     pub fn kill(mut self) {
         self.end_now();

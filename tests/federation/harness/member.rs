@@ -106,6 +106,11 @@ impl Member {
         self.gateway.is_some()
     }
 
+    /// The process of its gateway.
+    pub fn process(&self) -> u32 {
+        self.gateway.as_ref().expect("a running gateway").id()
+    }
+
     /// The end of its log.
     pub fn last_lines(&self) -> String {
         last_lines(&self.folder.join("gateway.log"))
