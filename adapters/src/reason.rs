@@ -33,9 +33,9 @@ reasons! {
     /// It names no patient in any of the source's identifier systems.
     NoPatientIdentifier = "NO_PATIENT_IDENTIFIER",
         "the document has no patient identifier of a system in identifier_systems: add the system to the source's configuration, or the identifier to the document";
-    /// A FHIR document whose subject is not one Patient of its Bundle.
+    /// A FHIR document whose subject is not one Patient of its file.
     SubjectNotFound = "SUBJECT_NOT_FOUND",
-        "Composition.subject does not lead to exactly one Patient of the Bundle: the sending system must put the patient into the document";
+        "the subject does not lead to exactly one Patient in the file: the sending system must put the patient into the document";
     /// A patient identifier breaks the rules of its system.
     BadIdentifier = "BAD_IDENTIFIER",
         "a patient identifier cannot belong to its system: correct it where the document is made";
@@ -56,10 +56,25 @@ reasons! {
         "the ledger does not take the metadata of the document: report this as a fault of this program, and describe the file in a sidecar <name>.meta.json";
     /// Well-formed, but no document that this adapter reads.
     NotADocument = "NOT_A_DOCUMENT",
-        "the file is neither a FHIR R4 document Bundle (JSON) nor a CDA R2 document: remove it, or describe it in a sidecar <name>.meta.json";
+        "the file is neither a FHIR R4 document Bundle or DocumentReference (JSON) nor a CDA R2 document: remove it, or describe it in a sidecar <name>.meta.json";
     /// Its author says that it should not exist.
     EnteredInError = "ENTERED_IN_ERROR",
         "the document says of itself that it was entered in error: it is not registered; remove it from the folder";
+    /// A DocumentReference whose place another took.
+    ReferenceSuperseded = "REFERENCE_SUPERSEDED",
+        "the DocumentReference says that another took its place: it is not registered; remove it from the folder";
+    /// A DocumentReference without its document.
+    NoAttachment = "NO_ATTACHMENT",
+        "the DocumentReference has no document in it: put the document's bytes into attachment.data, or into a Binary beside it in one Bundle";
+    /// More than one document in a file.
+    SeveralAttachments = "SEVERAL_ATTACHMENTS",
+        "the file describes several documents, and a file is one record: write one DocumentReference with one content for each";
+    /// A document that is not in the file.
+    AttachmentElsewhere = "ATTACHMENT_ELSEWHERE",
+        "the DocumentReference leads to a document outside its file, which is not fetched: put the document's bytes into it";
+    /// A document that is not what its description says.
+    AttachmentDiffers = "ATTACHMENT_DIFFERS",
+        "the document is not what its DocumentReference says of it: correct its data, size or hash where it is made";
     /// JSON that does not parse.
     BadJson = "BAD_JSON",
         "the file starts like JSON and does not parse: export it again, or describe it in a sidecar <name>.meta.json";

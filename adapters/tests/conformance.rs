@@ -95,6 +95,21 @@ async fn fhir_keeps_the_laws() {
 }
 
 #[tokio::test]
+async fn document_references_keep_the_laws() {
+    keeps_the_laws(|item, version| {
+        // Larger than one frame, and other than the file.
+        let data = "QUJD".repeat(100_000 + version as usize);
+        let text = format!(
+            r#"{{"resourceType":"DocumentReference","status":"current","identifier":[{{"value":"{item}"}}],
+            "subject":{{"identifier":{{"system":"http://mrn.example","value":"7"}}}},
+            "content":[{{"attachment":{{"contentType":"text/plain","data":"{data}"}}}}]}}"#
+        );
+        vec![(format!("{item}.json"), text)]
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn sidecars_keep_the_laws() {
     keeps_the_laws(|item, version| {
         let sidecar = r#"{"subjects":[{"system":"http://mrn.example","value":"7"}],

@@ -9,6 +9,7 @@ mod content;
 mod large;
 mod life;
 mod names;
+mod references;
 mod samples;
 mod table;
 mod users;
@@ -54,8 +55,10 @@ fn what_lies_there(tally: &mut Tally) {
     names::links(&mut bench, &outside);
     let _sockets = names::specials(&mut bench);
     names::times(&mut bench);
+    references::references(&mut bench);
     member.start();
     bench.judge(member, tally);
+    references::are_served(tally, member);
     let twins = ["DUPLICATE_DOCUMENT_ID"];
     tally.holds("two with one document id are warned of", member.has_logged(&twins), "no warning");
     federation.finish();

@@ -16,7 +16,7 @@ const EXPECTED: [(&str, Option<&str>); 13] = [
     ("fhir/consent-example.json", Some("NOT_A_DOCUMENT")),
     ("fhir/device-example.json", Some("NOT_A_DOCUMENT")),
     ("fhir/deviceusestatement-example.json", Some("NOT_A_DOCUMENT")),
-    ("fhir/documentreference-example.json", Some("NOT_A_DOCUMENT")),
+    ("fhir/documentreference-example.json", Some("ATTACHMENT_ELSEWHERE")),
     ("fhir/encounter-example.json", Some("NOT_A_DOCUMENT")),
     ("fhir/episodeofcare-example.json", Some("NOT_A_DOCUMENT")),
     ("fhir/patient-example.json", Some("NOT_A_DOCUMENT")),

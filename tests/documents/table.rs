@@ -135,6 +135,20 @@ impl Bench {
         self.cells.push(Cell { name: name.to_owned(), key, digest, expected });
     }
 
+    /// A file of which other bytes than its own are served.
+    pub fn put_described(
+        &mut self,
+        name: &str,
+        expected: Outcome,
+        file: &str,
+        content: &str,
+        served: &[u8],
+    ) {
+        self.put(name, expected, file, content);
+        let digest = Some(hex::encode(Sha256::digest(served)));
+        self.cells.last_mut().expect("just put").digest = digest;
+    }
+
     /// Waits until the gateway says of every cell what is expected; writes down what it said instead where it does not.
     pub fn judge(&self, member: &Member, tally: &mut Tally) {
         let mut seen = Seen::default();

@@ -1,17 +1,16 @@
-//! Reads the metadata of a FHIR R4 document Bundle (JSON).
+//! Reads the metadata of a FHIR R4 document (JSON): of a document Bundle itself, or of what describes one.
 //!
 //! Read leniently: members that this adapter does not use may have any shape (an R5 `attester.mode`, a missing date).
 //! Not lenient where a guess could name the wrong person: the patient is what `Composition.subject` leads to, or none.
 
-use core::hash::Hash;
-use std::collections::HashMap;
-
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
+use super::attachment::Attachment;
 use super::json::{self, Node};
 use super::metadata::{Metadata, RawIdentifier};
-use super::times;
+use super::resources::{Resources, is_a};
+use super::{reference, times};
 use crate::item::{Coding, DocumentId, FoundWarning, Identifier, Lifecycle};
 use crate::reason::{QuarantineReason, Refusal};
 
@@ -25,149 +24,83 @@ const CONFIDENTIALITY_SYSTEMS: [&str; 3] = [
 /// Most authors that are asked for their unit: each may lead to the same organisation of a million identifiers.
 const MAX_AUTHORS: usize = 256;
 
+/// What is read from one file.
+pub(crate) struct Read {
+    pub(crate) metadata: Metadata,
+    /// Where the document's bytes are, if they are not the file itself.
+    pub(crate) attachment: Option<Attachment>,
+}
+
 /// Reads one file.
 ///
 /// # Errors
-/// Fails if it is no JSON, no document Bundle, or does not lead to its patient.
-pub(crate) fn read(text: &str, zone: &TimeZone) -> Result<Metadata, Refusal> {
-    let bundle = json::read(text)?;
-    let bundle = Bundle::new(&bundle)?;
-    let composition = bundle.composition;
+/// Fails if it is no JSON, no document, or does not lead to its patient.
+pub(crate) fn read(text: &str, zone: &TimeZone) -> Result<Read, Refusal> {
+    read_tree(&json::read(text)?, zone)
+}
+
+/// As [`read`], of a file that was parsed.
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_tree(root: &Node, zone: &TimeZone) -> Result<Read, Refusal> {
+    let Some(kind) = root.get("resourceType").text() else {
+        return Err(not_one("JSON without a resourceType".into()));
+    };
+    match (kind, root.get("type").text()) {
+        ("DocumentReference", _) => reference::read(&Resources::of_one(root), zone),
+        ("Bundle", Some("document")) => {
+            let metadata = composed(&document(root)?, zone)?;
+            Ok(Read { metadata, attachment: None })
+        }
+        ("Bundle", Some("transaction" | "batch" | "collection")) => {
+            reference::read(&reference::only_one(root)?, zone)
+        }
+        ("Bundle", Some(other)) => Err(not_one(format!("a Bundle of type {}", word(other)))),
+        ("Bundle", None) => Err(not_one("a Bundle without a type".into())),
+        (other, _) => Err(not_one(format!("a FHIR {} by itself", word(other)))),
+    }
+}
+
+/// The metadata of a document Bundle.
+fn composed(bundle: &Resources<'_>, zone: &TimeZone) -> Result<Metadata, Refusal> {
+    let composition = bundle.focus;
     let mut metadata =
         Metadata { media_type: "application/fhir+json".into(), ..Metadata::default() };
-    metadata.document_id = document_id(&bundle);
-    metadata.lifecycle = lifecycle(composition)?;
-    metadata.patient = patient(&bundle)?;
+    metadata.document_id = document_id(bundle);
+    metadata.lifecycle = lifecycle(composition.get("status"))?;
+    metadata.patient = patient(bundle)?;
     metadata.class = class(composition, &mut metadata);
-    metadata.confidentiality = confidentiality(&bundle);
-    metadata.period = period(&bundle, zone, &mut metadata);
+    metadata.confidentiality = confidentiality(bundle);
+    metadata.period = period(bundle, zone, &mut metadata);
     let language = composition.get("language").text().or(bundle.root.get("language").text());
     metadata.language = language.and_then(|tag| metadata.language_tag(tag));
-    let custodian = composition.get("custodian");
-    metadata.custodian = bundle.organisation(custodian, &mut metadata);
-    metadata.author_unit = composition
-        .get("author")
-        .list()
-        .iter()
-        .take(MAX_AUTHORS)
-        .find_map(|author| bundle.organisation(author, &mut metadata));
+    metadata.custodian = bundle.organisation(composition.get("custodian"), &mut metadata);
+    metadata.author_unit = author_unit(bundle, &mut metadata);
     Ok(metadata)
 }
 
-/// A Bundle whose first entry is a Composition.
-///
-/// References are looked up in maps: a search through the entries for each reference would cost a hostile Bundle's
-/// square.
-struct Bundle<'n> {
-    root: &'n Node,
-    entries: &'n [Node],
-    composition: &'n Node,
-    by_full_url: Only<'n, &'n str>,
-    by_type_and_id: Only<'n, (&'n str, &'n str)>,
-    contained: Only<'n, &'n str>,
+/// The unit in which it was written.
+pub(crate) fn author_unit(
+    resources: &Resources<'_>,
+    metadata: &mut Metadata,
+) -> Option<Identifier> {
+    let authors = resources.focus.get("author").list().iter().take(MAX_AUTHORS);
+    authors.into_iter().find_map(|author| resources.organisation(author, metadata))
 }
 
-/// The one resource of each name; `None` if there are more, because choosing would be guessing.
-type Only<'n, K> = HashMap<K, Option<&'n Node>>;
-
-/// Collects what has a name.
-fn only<'n, K: Eq + Hash>(named: impl Iterator<Item = Option<(K, &'n Node)>>) -> Only<'n, K> {
-    let mut only = HashMap::new();
-    for (name, resource) in named.flatten() {
-        only.entry(name).and_modify(|other| *other = None).or_insert(Some(resource));
-    }
-    only
-}
-
-impl<'n> Bundle<'n> {
-    fn new(root: &'n Node) -> Result<Self, Refusal> {
-        let not = |what: String| Err(Refusal::with(QuarantineReason::NotADocument, what));
-        let Some(kind) = root.get("resourceType").text() else {
-            return not("JSON without a resourceType".into());
-        };
-        if kind != "Bundle" {
-            return not(format!("a FHIR {} by itself", word(kind)));
+/// The Composition with which a document Bundle begins.
+fn document(root: &Node) -> Result<Resources<'_>, Refusal> {
+    match root.get("entry").list().first() {
+        Some(first) if is_a(first.get("resource"), "Composition") => {
+            Ok(Resources::of_bundle(root, first))
         }
-        match root.get("type").text() {
-            Some("document") => {}
-            Some(other) => return not(format!("a Bundle of type {}", word(other))),
-            None => return not("a Bundle without a type".into()),
-        }
-        let entries = root.get("entry").list();
-        let composition = entries.first().map(|first| first.get("resource"));
-        let composition = match composition {
-            Some(composition) if is_a(composition, "Composition") => composition,
-            _ => return not("a document Bundle whose first entry is no Composition".into()),
-        };
-        let full_url =
-            |entry: &'n Node| Some((entry.get("fullUrl").text()?, entry.get("resource")));
-        let id = |resource: &'n Node| Some((resource.get("id").text()?, resource));
-        let type_and_id = |entry: &'n Node| {
-            let (id, resource) = id(entry.get("resource"))?;
-            Some(((resource.get("resourceType").text()?, id), resource))
-        };
-        Ok(Self {
-            root,
-            entries,
-            composition,
-            by_full_url: only(entries.iter().map(full_url)),
-            by_type_and_id: only(entries.iter().map(type_and_id)),
-            contained: only(composition.get("contained").list().iter().map(id)),
-        })
-    }
-
-    /// What a reference of the Composition leads to (FHIR R4 "Resolving references in Bundles"); `None` if that is not
-    /// exactly one resource.
-    fn resolve(&self, reference: &str) -> Option<&'n Node> {
-        let reference = reference.split("/_history/").next().unwrap_or(reference);
-        if let Some(id) = reference.strip_prefix('#') {
-            return self.contained.get(id).copied().flatten();
-        }
-        if reference.contains(':') {
-            return self.by_full_url.get(reference).copied().flatten();
-        }
-        let base = self
-            .entries
-            .first()
-            .and_then(|first| first.get("fullUrl").text())
-            .and_then(|url| url.rsplitn(3, '/').nth(2));
-        let absolute = base.map(|base| format!("{base}/{reference}"));
-        let found = absolute.and_then(|url| self.by_full_url.get(url.as_str()).copied().flatten());
-        // Bundles whose fullUrls do not fit their references are common; type and id must then be unambiguous.
-        found.or_else(|| self.by_type_and_id.get(&reference.rsplit_once('/')?).copied().flatten())
-    }
-
-    /// The organisation behind a reference: itself, or the one that a PractitionerRole acts for. Never a person.
-    fn organisation(&self, reference: &Node, metadata: &mut Metadata) -> Option<Identifier> {
-        let target = reference.get("reference").text().and_then(|url| self.resolve(url));
-        match target {
-            Some(role) if is_a(role, "PractitionerRole") => {
-                let organisation = role.get("organization");
-                let target = organisation.get("reference").text().and_then(|url| self.resolve(url));
-                target
-                    .filter(|target| is_a(target, "Organization"))
-                    .and_then(|target| first_identifier(target, metadata))
-                    .or_else(|| first_identifier(organisation, metadata))
-            }
-            Some(organisation) if is_a(organisation, "Organization") => {
-                first_identifier(organisation, metadata)
-            }
-            Some(_) => None,
-            None => {
-                let kind = reference.get("type").text();
-                let named = kind == Some("Organization")
-                    || reference
-                        .get("reference")
-                        .text()
-                        .is_some_and(|url| url.rsplit('/').nth(1) == Some("Organization"));
-                named.then(|| first_identifier(reference, metadata)).flatten()
-            }
-        }
+        _ => Err(not_one("a document Bundle whose first entry is no Composition".into())),
     }
 }
 
-fn is_a(resource: &Node, kind: &str) -> bool {
-    resource.get("resourceType").text() == Some(kind)
+fn not_one(what: String) -> Refusal {
+    Refusal::with(QuarantineReason::NotADocument, what)
 }
 
 /// A name out of the file that may be shown: letters only, as every FHIR type is.
@@ -176,24 +109,21 @@ fn word(name: &str) -> &str {
     if shown { name } else { "resource of an unknown type" }
 }
 
-fn first_identifier(holder: &Node, metadata: &mut Metadata) -> Option<Identifier> {
-    holder.get("identifier").list().iter().find_map(|identifier| {
-        let (system, value) = (identifier.get("system").text()?, identifier.get("value").text()?);
-        metadata.organisation(system, value)
-    })
+fn document_id(bundle: &Resources<'_>) -> Option<DocumentId> {
+    first_id([bundle.root.get("identifier"), bundle.focus.get("identifier")])
 }
 
-fn document_id(bundle: &Bundle<'_>) -> Option<DocumentId> {
-    let own = bundle.root.get("identifier").list().iter();
-    let composition = bundle.composition.get("identifier").list().iter();
-    own.chain(composition).find_map(|identifier| {
+/// The first identifier that has a value.
+pub(crate) fn first_id<'n>(named: impl IntoIterator<Item = &'n Node>) -> Option<DocumentId> {
+    named.into_iter().flat_map(Node::list).find_map(|identifier| {
         let value = identifier.get("value").text()?;
         Some(DocumentId::new(identifier.get("system").text().unwrap_or(""), value))
     })
 }
 
-fn lifecycle(composition: &Node) -> Result<Option<Lifecycle>, Refusal> {
-    match composition.get("status").text() {
+/// Where it stands in its life (`Composition.status`, `DocumentReference.docStatus`).
+pub(crate) fn lifecycle(status: &Node) -> Result<Option<Lifecycle>, Refusal> {
+    match status.text() {
         Some("preliminary") => Ok(Some(Lifecycle::Preliminary)),
         Some("final") => Ok(Some(Lifecycle::Final)),
         Some("amended") => Ok(Some(Lifecycle::Amended)),
@@ -203,8 +133,8 @@ fn lifecycle(composition: &Node) -> Result<Option<Lifecycle>, Refusal> {
 }
 
 /// The identifiers of the Patient that the document is about, and those in the reference itself.
-fn patient(bundle: &Bundle<'_>) -> Result<Vec<RawIdentifier>, Refusal> {
-    let subject = match bundle.composition.get("subject").list() {
+pub(crate) fn patient(bundle: &Resources<'_>) -> Result<Vec<RawIdentifier>, Refusal> {
+    let subject = match bundle.focus.get("subject").list() {
         [subject] => subject,
         _ => return Err(QuarantineReason::SubjectNotFound.into()),
     };
@@ -218,26 +148,21 @@ fn patient(bundle: &Bundle<'_>) -> Result<Vec<RawIdentifier>, Refusal> {
         None => None,
     };
     let of_patient = patient.map_or(&[] as &[Node], |patient| patient.get("identifier").list());
-    Ok(of_patient
-        .iter()
-        .chain(subject.get("identifier").list())
-        .filter_map(|identifier| {
-            Some(RawIdentifier {
-                system: identifier.get("system").text()?.to_owned(),
-                value: Zeroizing::new(identifier.get("value").text()?.to_owned()),
-            })
-        })
-        .collect())
+    let all = of_patient.iter().chain(subject.get("identifier").list());
+    Ok(all.filter_map(raw_identifier).collect())
 }
 
-fn class(composition: &Node, metadata: &mut Metadata) -> Option<Coding> {
-    let coded = composition
-        .get("type")
-        .get("coding")
-        .list()
-        .iter()
-        .find_map(|coding| Some((coding.get("system").text()?, coding.get("code").text()?)));
-    match coded {
+/// An identifier of a person, if it has a system and a value.
+pub(crate) fn raw_identifier(identifier: &Node) -> Option<RawIdentifier> {
+    Some(RawIdentifier {
+        system: identifier.get("system").text()?.to_owned(),
+        value: Zeroizing::new(identifier.get("value").text()?.to_owned()),
+    })
+}
+
+/// What kind of document it is.
+pub(crate) fn class(resource: &Node, metadata: &mut Metadata) -> Option<Coding> {
+    match first_coding(resource.get("type")) {
         Some((system, code)) => metadata.coding(system, code),
         None => {
             metadata.warn(FoundWarning::NoType);
@@ -246,12 +171,18 @@ fn class(composition: &Node, metadata: &mut Metadata) -> Option<Coding> {
     }
 }
 
+/// System and code of the first coding that has both.
+pub(crate) fn first_coding(concept: &Node) -> Option<(&str, &str)> {
+    let mut codings = concept.get("coding").list().iter();
+    codings.find_map(|coding| Some((coding.get("system").text()?, coding.get("code").text()?)))
+}
+
 /// All confidentiality codes: of the Composition, and the security labels of the Bundle and of every resource in it,
 /// however deep, but a Patient: its label protects name and address, neither of which is ever registered.
 ///
 /// What may be a confidentiality and cannot be read is the code `""`, which nothing lets pass.
-fn confidentiality(bundle: &Bundle<'_>) -> Vec<String> {
-    let composition = bundle.composition;
+fn confidentiality(bundle: &Resources<'_>) -> Vec<String> {
+    let composition = bundle.focus;
     let mut codes = Vec::new();
     // An extension in place of the value says that there is one and that it is masked or unknown.
     if composition.has("confidentiality") || composition.has("_confidentiality") {
@@ -262,7 +193,7 @@ fn confidentiality(bundle: &Bundle<'_>) -> Vec<String> {
 }
 
 /// The labels of a resource and of those inside it. As deep as JSON is read at most.
-fn collect_labels(resource: &Node, codes: &mut Vec<String>) {
+pub(crate) fn collect_labels(resource: &Node, codes: &mut Vec<String>) {
     if !is_a(resource, "Patient") {
         let labels = resource.get("meta").get("security").list();
         codes.extend(labels.iter().filter_map(confidentiality_of));
@@ -276,7 +207,7 @@ fn collect_labels(resource: &Node, codes: &mut Vec<String>) {
 }
 
 /// The confidentiality that a security label states; `None` if it is about something else.
-fn confidentiality_of(label: &Node) -> Option<String> {
+pub(crate) fn confidentiality_of(label: &Node) -> Option<String> {
     let code = label.get("code").text().unwrap_or("");
     let of_v3 = match label.get("system").text() {
         Some(system) => is_confidentiality_system(system),
@@ -297,11 +228,11 @@ fn is_confidentiality_system(system: &str) -> bool {
 
 /// The time that the document is about: of its events, else of the encounter, else its own date.
 fn period(
-    bundle: &Bundle<'_>,
+    bundle: &Resources<'_>,
     zone: &TimeZone,
     metadata: &mut Metadata,
 ) -> Option<crate::item::ClinicalPeriod> {
-    let composition = bundle.composition;
+    let composition = bundle.focus;
     let date = composition.get("date").text();
     if date.is_none() {
         metadata.warn(FoundWarning::NoDate);

@@ -51,7 +51,7 @@ fn document() -> Value {
 }
 
 fn read_value(value: &Value) -> Result<Metadata, Refusal> {
-    read(&value.to_string(), &TimeZone::UTC)
+    read(&value.to_string(), &TimeZone::UTC).map(|read| read.metadata)
 }
 
 fn with(change: impl FnOnce(&mut Value)) -> Result<Metadata, Refusal> {

@@ -17,41 +17,63 @@ const MAX_VALUES: u32 = 1_000_000;
 /// Every member name that any reader here asks for; the rest is skipped without being stored.
 const WANTED: &[&str] = &[
     "_confidentiality",
+    "attachment",
     "author",
     "code",
     "coding",
     "confidentiality",
     "contained",
+    "content",
+    "contentType",
+    "context",
+    "creation",
     "custodian",
+    "data",
     "date",
+    "docStatus",
     "encounter",
     "end",
     "entry",
     "event",
+    "facilityType",
     "fullUrl",
+    "hash",
     "id",
     "identifier",
     "language",
+    "masterIdentifier",
     "meta",
     "organization",
     "period",
+    "practiceSetting",
     "reference",
+    "relatesTo",
     "resource",
     "resourceType",
     "security",
+    "securityContext",
+    "securityLabel",
+    "size",
+    "sourcePatientInfo",
     "start",
     "status",
     "subject",
     "system",
     "timestamp",
     "type",
+    "url",
     "value",
 ];
 
+/// The member whose value is never stored, only that it is there: a document of tens of megabytes.
+const SKIPPED: &str = "data";
+
 /// One JSON value. Text is wiped when dropped: it may be an identifier.
 pub(crate) enum Node {
-    /// `null`, a number, a boolean, or nothing there.
+    /// `null`, a boolean, another number, [`SKIPPED`], or nothing there.
     Other,
+    /// A whole number that is not negative.
+    Number(u64),
     Text(Zeroizing<String>),
     List(Vec<Node>),
     Object(Vec<(&'static str, Node)>),
@@ -96,9 +118,15 @@ impl Node {
 
 /// Reads one JSON text.
 pub(crate) fn read(text: &str) -> Result<Node, Refusal> {
+    read_from(&mut serde_json::Deserializer::from_str(text))
+}
+
+/// Reads one JSON text from wherever it comes.
+pub(crate) fn read_from<'de, R: serde_json::de::Read<'de>>(
+    deserializer: &mut serde_json::Deserializer<R>,
+) -> Result<Node, Refusal> {
     let state = State { budget: Cell::new(MAX_VALUES), twice: Cell::new(false) };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let result = Seed(&state).deserialize(&mut deserializer);
+    let result = Seed(&state).deserialize(&mut *deserializer);
     result.and_then(|node| deserializer.end().map(|()| node)).map_err(|error| {
         // The message of the error may quote the file, its position cannot.
         let place = format!("line {}, column {}", error.line(), error.column());
@@ -157,8 +185,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         self.spend().map(|()| Node::Other)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Node, E> {
-        self.spend().map(|()| Node::Other)
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Node, E> {
+        self.spend().map(|()| Node::Number(number))
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Node, E> {
@@ -195,7 +223,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 self.0.twice.set(true);
                 return Err(A::Error::custom("member twice"));
             }
-            object.push((name, members.next_value_seed(self)?));
+            let value = if name == SKIPPED {
+                members.next_value::<IgnoredAny>().map(|_| Node::Other)?
+            } else {
+                members.next_value_seed(self)?
+            };
+            object.push((name, value));
         }
         Ok(Node::Object(object))
     }

@@ -138,6 +138,31 @@ fn is_line(text: &str, max_bytes: usize) -> bool {
     (1..=max_bytes).contains(&text.len()) && !text.contains(char::is_control)
 }
 
+/// `type/subtype` with parameters, in the characters of RFC 6838 and at most 127 bytes.
+pub(crate) fn is_media_type(text: &str) -> bool {
+    let essence = text.split(';').next().unwrap_or("").trim_end();
+    let is_name = |name: &str| {
+        name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    text.len() <= 127
+        && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        && essence.split_once('/').is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
+}
+
+/// The media type as every member sees it: parameters that a reader needs, and never the name of a file or a person.
+pub(crate) fn replicated_media_type(text: &str) -> String {
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_owned();
+    let kept = parts.filter(|parameter| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            ["charset", "transfer-syntax", "version"].contains(&name.to_ascii_lowercase().as_str())
+                && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        })
+    });
+    kept.fold(essence, |all, parameter| format!("{all}; {parameter}"))
+}
+
 fn is_language_tag(tag: &str) -> bool {
     tag.len() <= 35
         && tag.split('-').enumerate().all(|(at, part)| {
@@ -285,5 +310,20 @@ mod tests {
         assert_eq!(root_uri("LOCAL"), "LOCAL");
         assert_eq!(code_system_uri("2.16.840.1.113883.6.1"), "http://loinc.org");
         assert_eq!(code_system_uri("1.2.208.176.2.4"), "urn:oid:1.2.208.176.2.4");
+    }
+
+    #[test]
+    fn replicates_only_parameters_that_name_nobody() {
+        let given = "text/plain; charset=utf-8; name=\"A-1.txt\";version=1.0";
+        assert_eq!(replicated_media_type(given), "text/plain; charset=utf-8; version=1.0");
+        assert_eq!(replicated_media_type("application/pdf"), "application/pdf");
+    }
+
+    #[test]
+    fn takes_media_types_with_parameters() {
+        assert!(is_media_type("text/plain; charset=utf-8"));
+        for bad in ["", "/", "a/", "a b/c", "text", &format!("a/{}", "b".repeat(126))] {
+            assert!(!is_media_type(bad), "{bad}");
+        }
     }
 }

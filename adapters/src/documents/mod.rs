@@ -1,8 +1,9 @@
-//! Documents in a folder: FHIR R4 document Bundles, CDA R2, and any other file that a sidecar describes.
+//! Documents in a folder: FHIR R4 document Bundles and DocumentReferences, CDA R2, and any file that a sidecar describes.
 //!
 //! The source key is the path below the folder, so a renamed file is gone under one key and found under another. A
 //! file is read when it has come to rest and again only when its looks change. What cannot be read is quarantined.
 
+mod attachment;
 mod attributes;
 mod beneath;
 mod cda;
@@ -13,6 +14,8 @@ mod leak;
 mod metadata;
 mod pass;
 mod read;
+mod reference;
+mod resources;
 mod settings;
 mod sidecar;
 mod stream;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::beneath::{self, Root};
-use super::metadata::Metadata;
+use super::metadata::{Metadata, replicated_media_type};
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
 use super::{cda, fhir, leak, sidecar};
@@ -17,7 +17,7 @@ use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle, SourceKey
 use crate::reason::{QuarantineReason, Refusal};
 
 /// Size of the pieces in which content is hashed.
-const PIECE_BYTES: usize = 256 * 1024;
+pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 /// How far into a file that is too large to be parsed its format is looked for.
 const SNIFF_BYTES: u64 = 4096;
 
@@ -53,10 +53,11 @@ pub(crate) fn read(
     if looks.size_bytes == 0 {
         return Err(QuarantineReason::Empty.into());
     }
-    let (metadata, content_sha256) = match &candidate.sidecar {
+    let (metadata, content) = match &candidate.sidecar {
         Some(key) => {
             let described = described(root, key, settings)?;
-            (described, hash(&mut file, looks.size_bytes, stop)?)
+            let sha256 = hash(&mut file, looks.size_bytes, stop)?;
+            (described, (sha256, looks.size_bytes))
         }
         None => parsed(&mut file, looks.size_bytes, settings)?,
     };
@@ -69,15 +70,18 @@ pub(crate) fn read(
     {
         return Err(QuarantineReason::ChangedWhileRead.into());
     }
-    Ok(judge(candidate, metadata, content_sha256, settings)?)
+    Ok(judge(candidate, metadata, content, settings)?)
 }
 
-/// Metadata and digest of a file that describes itself.
+/// Digest and size of a document's bytes.
+type Measured = ([u8; 32], u64);
+
+/// Metadata of a file that describes itself, and what its document's bytes are.
 fn parsed(
     file: &mut File,
     size_bytes: u64,
     settings: &DocumentsSettings,
-) -> Result<(Metadata, [u8; 32]), Refusal> {
+) -> Result<(Metadata, Measured), Refusal> {
     if size_bytes > settings.parse_limit_bytes {
         let start = bounded(file, SNIFF_BYTES)?;
         return Err(match sniff(&start) {
@@ -90,14 +94,24 @@ fn parsed(
     }
     let content = bounded(file, size_bytes)?;
     let format = sniff(&content);
-    let reader = match format {
-        Format::Json => fhir::read,
-        Format::Xml => cda::read,
-        Format::Utf16 => return Err(QuarantineReason::EncodingNotUtf8.into()),
-        Format::Other => return Err(QuarantineReason::NoSidecar.into()),
-    };
-    let metadata = reader(text(&content)?, &settings.time_zone)?;
-    Ok((metadata, Sha256::digest(&content).into()))
+    let zone = &settings.time_zone;
+    let whole = |content: &[u8]| (Sha256::digest(content).into(), size_bytes);
+    match format {
+        Format::Xml => Ok((cda::read(text(&content)?, zone)?, whole(&content))),
+        Format::Json => {
+            let read = fhir::read(text(&content)?, zone)?;
+            let measured = match read.attachment {
+                Some(attachment) => {
+                    drop(content);
+                    attachment.measure(file)?
+                }
+                None => whole(&content),
+            };
+            Ok((read.metadata, measured))
+        }
+        Format::Utf16 => Err(QuarantineReason::EncodingNotUtf8.into()),
+        Format::Other => Err(QuarantineReason::NoSidecar.into()),
+    }
 }
 
 /// Metadata of a file that a sidecar describes.
@@ -194,7 +208,7 @@ fn sniff(content: &[u8]) -> Format {
 fn judge(
     candidate: &Candidate,
     mut metadata: Metadata,
-    content_sha256: [u8; 32],
+    (content_sha256, content_size_bytes): Measured,
     settings: &DocumentsSettings,
 ) -> Result<FoundDocument, Refusal> {
     if leak::shows_a_patient(&metadata) {
@@ -216,9 +230,9 @@ fn judge(
         document_id: metadata.document_id,
         subjects,
         class: metadata.class,
-        media_type: metadata.media_type,
+        media_type: replicated_media_type(&metadata.media_type),
         content_sha256,
-        content_size_bytes: candidate.fingerprint.size_bytes,
+        content_size_bytes,
         period: metadata.period,
         author_unit: metadata.author_unit,
         facility: metadata.facility,

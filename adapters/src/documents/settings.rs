@@ -19,7 +19,7 @@ pub const DEFAULT_PARSE_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 pub const DEFAULT_SETTLE: Duration = Duration::from_secs(2);
 
 /// Raised whenever the readers take something else out of the same file, so that every file is read again.
-const READER_VERSION: u32 = 2;
+const READER_VERSION: u32 = 3;
 
 /// The settings of one folder.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::metadata::{Metadata, RawIdentifier};
+use super::metadata::{Metadata, RawIdentifier, is_media_type};
 use super::times;
 use crate::item::{DocumentId, Lifecycle};
 use crate::reason::{QuarantineReason, Refusal};
@@ -89,7 +89,7 @@ pub(crate) fn read(text: &str, zone: &TimeZone) -> Result<Metadata, Refusal> {
     if !is_media_type(&written.media_type) {
         return Err(bad("media_type"));
     }
-    metadata.media_type = replicated_media_type(&written.media_type);
+    metadata.media_type = written.media_type;
     metadata.document_id = written.document_id.map(|id| DocumentId::new(&id.system, &id.value));
     let mut coding = |name, coding: Option<WrittenCoding>| match coding {
         None => Ok(None),
@@ -144,31 +144,6 @@ fn fault(error: &serde_json::Error) -> Refusal {
     };
     let place = format!("{what}: line {}, column {}", error.line(), error.column());
     Refusal::with(QuarantineReason::BadSidecar, place)
-}
-
-/// `type/subtype` with parameters, in the characters of RFC 6838 and at most 127 bytes.
-fn is_media_type(text: &str) -> bool {
-    let essence = text.split(';').next().unwrap_or("").trim_end();
-    let is_name = |name: &str| {
-        name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    text.len() <= 127
-        && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
-        && essence.split_once('/').is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
-}
-
-/// The media type as every member sees it: parameters that a reader needs, and never the name of a file or a person.
-fn replicated_media_type(text: &str) -> String {
-    let mut parts = text.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_owned();
-    let kept = parts.filter(|parameter| {
-        parameter.split_once('=').is_some_and(|(name, value)| {
-            ["charset", "transfer-syntax", "version"].contains(&name.to_ascii_lowercase().as_str())
-                && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        })
-    });
-    kept.fold(essence, |all, parameter| format!("{all}; {parameter}"))
 }
 
 #[cfg(test)]
@@ -255,21 +230,6 @@ mod tests {
         }
         let error = with("lifecycle", json!("entered-in-error")).err().unwrap();
         assert_eq!(error.reason(), QuarantineReason::EnteredInError);
-    }
-
-    #[test]
-    fn replicates_only_parameters_that_name_nobody() {
-        let given = "text/plain; charset=utf-8; name=\"A-1.txt\";version=1.0";
-        assert_eq!(replicated_media_type(given), "text/plain; charset=utf-8; version=1.0");
-        assert_eq!(replicated_media_type("application/pdf"), "application/pdf");
-    }
-
-    #[test]
-    fn takes_media_types_with_parameters() {
-        assert!(is_media_type("text/plain; charset=utf-8"));
-        for bad in ["", "/", "a/", "a b/c", "text", &format!("a/{}", "b".repeat(126))] {
-            assert!(!is_media_type(bad), "{bad}");
-        }
     }
 
     proptest! {

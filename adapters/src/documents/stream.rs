@@ -1,17 +1,15 @@
 //! Opens a registered file and streams it, if it still is what was registered.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream, StreamExt};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 use tokio::task;
 
 use super::beneath::{Root, sidecar_of};
-use super::{beneath, walk};
+use super::{attachment, beneath, walk};
 use crate::adapter::{Content, MAX_FRAME_BYTES, OpenError, ReadError};
 use crate::item::{Fingerprint, SourceKey};
 
@@ -24,13 +22,16 @@ pub(crate) async fn open(
     key: SourceKey,
     expected: Fingerprint,
 ) -> Result<Content, OpenError> {
-    let opened = task::spawn_blocking(move || open_now(&folder, &key, &expected)).await;
-    let file = opened.map_err(|error| OpenError::Unreadable(io::Error::other(error)))??;
-    let content = frames(File::from_std(file), expected);
-    Ok(Content { size_bytes: expected.size_bytes, stream: content.boxed() })
+    let opened = task::spawn_blocking(move || {
+        let file = open_now(&folder, &key, &expected)?;
+        body(file, expected).map_err(OpenError::Unreadable)
+    });
+    let body = opened.await.map_err(|error| OpenError::Unreadable(io::Error::other(error)))??;
+    let size_bytes = body.left;
+    Ok(Content { size_bytes, stream: frames(body).boxed() })
 }
 
-fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<fs::File, OpenError> {
+fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<File, OpenError> {
     let root = Root::open(folder).map_err(OpenError::Unreadable)?;
     let (file, looks) = match root.file(key) {
         Ok(opened) => opened,
@@ -47,56 +48,77 @@ fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<fs
     if current == *expected { Ok(file) } else { Err(OpenError::Changed { current }) }
 }
 
-/// Where the stream stands.
-enum Reading {
-    At { file: File, left: u64 },
-    Over,
-}
-
-/// The bytes of a file, then a last comparison of its looks.
-fn frames(
+/// The bytes of a record that are still to be read.
+struct Body {
+    bytes: Box<dyn Read + Send>,
+    left: u64,
+    /// The file that they come from, and what it looked like.
     file: File,
     expected: Fingerprint,
-) -> impl Stream<Item = Result<Bytes, ReadError>> + Send {
-    let start = Reading::At { file, left: expected.size_bytes };
-    stream::unfold(start, move |state| async move {
-        let Reading::At { mut file, left } = state else { return None };
-        match frame(&mut file, left, &expected).await {
-            Ok(Some(frame)) => {
-                let left = left.saturating_sub(frame.len() as u64);
-                Some((Ok(frame), Reading::At { file, left }))
-            }
-            Ok(None) => None,
-            Err(error) => Some((Err(error), Reading::Over)),
+}
+
+/// The bytes of an open file, or of the document inside it.
+fn body(file: File, expected: Fingerprint) -> io::Result<Body> {
+    // What a sidecar describes is the file, whatever is in it.
+    let inside = if expected.companion == 0 { attachment::open(&file)? } else { None };
+    let (bytes, left) = match inside {
+        Some(mut inside) => {
+            let left = io::copy(&mut inside, &mut io::sink())?;
+            (attachment::open(&file)?.ok_or(io::ErrorKind::InvalidData)?, left)
+        }
+        None => {
+            let mut whole = file.try_clone()?;
+            io::Seek::rewind(&mut whole)?;
+            (Box::new(whole) as Box<dyn Read + Send>, expected.size_bytes)
+        }
+    };
+    Ok(Body { bytes, left, file, expected })
+}
+
+/// The bytes of a record, then a last comparison of its file's looks.
+fn frames(body: Body) -> impl Stream<Item = Result<Bytes, ReadError>> + Send {
+    stream::unfold(Some(body), |body| async {
+        let mut body = body?;
+        let read = task::spawn_blocking(move || (body.frame(), body)).await;
+        let (frame, body) = match read {
+            Ok((frame, body)) => (frame, Some(body)),
+            Err(error) => (Err(ReadError::Failed(io::Error::other(error))), None),
+        };
+        match frame {
+            Ok(frame) => frame.map(|frame| (Ok(frame), body)),
+            Err(error) => Some((Err(error), None)),
         }
     })
 }
 
-/// The next piece; `None` once everything was read and the file still looks as it did.
-async fn frame(
-    file: &mut File,
-    left: u64,
-    expected: &Fingerprint,
-) -> Result<Option<Bytes>, ReadError> {
-    // One byte more than is left, so that a file that grew shows it.
-    let room = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(MAX_FRAME_BYTES);
-    let mut frame = BytesMut::with_capacity(room);
-    while frame.len() < room {
-        let mut rest = (&mut *file).take((room - frame.len()) as u64);
-        if rest.read_buf(&mut frame).await.map_err(ReadError::Failed)? == 0 {
-            break;
+impl Body {
+    /// The next piece; `None` once everything was read and the file still looks as it did. Blocks.
+    fn frame(&mut self) -> Result<Option<Bytes>, ReadError> {
+        // One byte more than is left, so that a file that grew shows it.
+        let room = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX);
+        let mut frame = BytesMut::zeroed(room.min(MAX_FRAME_BYTES));
+        let count = self.fill(&mut frame).map_err(ReadError::Failed)?;
+        frame.truncate(count);
+        let left = self.left.checked_sub(count as u64).ok_or(ReadError::Changed)?;
+        if count > 0 {
+            self.left = left;
+            return Ok(Some(frame.freeze()));
         }
+        let now = beneath::looks_now(&self.file).map_err(ReadError::Failed)?;
+        let now = Fingerprint { companion: self.expected.companion, ..now };
+        if left == 0 && now == self.expected { Ok(None) } else { Err(ReadError::Changed) }
     }
-    if frame.len() as u64 > left {
-        return Err(ReadError::Changed);
+
+    fn fill(&mut self, frame: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while count < frame.len() {
+            match self.bytes.read(&mut frame[count..]) {
+                Ok(0) => break,
+                Ok(read) => count += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
     }
-    if !frame.is_empty() {
-        return Ok(Some(frame.freeze()));
-    }
-    let handle = file.try_clone().await.map_err(ReadError::Failed)?.into_std().await;
-    let now = task::spawn_blocking(move || beneath::looks_now(&handle)).await;
-    let now = now.map_err(|error| ReadError::Failed(io::Error::other(error)))?;
-    let now = now.map_err(ReadError::Failed)?;
-    let now = Fingerprint { companion: expected.companion, ..now };
-    if left == 0 && now == *expected { Ok(None) } else { Err(ReadError::Changed) }
 }

@@ -1,0 +1,405 @@
+//! A document that stands inside another file, as base64 in JSON: found without reading the file into memory, decoded as
+//! it is streamed.
+
+use core::cell::Cell;
+use core::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use base64::read::DecoderReader;
+use jiff::tz::TimeZone;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::fhir;
+use super::json::{self, Node};
+use super::read::PIECE_BYTES;
+use crate::reason::{QuarantineReason, Refusal};
+
+/// Where the bytes of a document stand in its file, and what they must be.
+pub(crate) struct Attachment {
+    /// From the top of the JSON text to the string.
+    pub(crate) path: Vec<Step>,
+    pub(crate) check: Check,
+}
+
+/// One step into a JSON text.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Member(&'static str),
+    /// The first is also what stands where a list belongs.
+    Element(usize),
+}
+
+/// What the description says of the bytes.
+#[derive(Default)]
+pub(crate) struct Check {
+    size: Option<u64>,
+    hash: Option<Hash>,
+}
+
+enum Hash {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+}
+
+impl Check {
+    /// FHIR R4 `Attachment.size` and `hash`: the SHA-1 in base64. Some write it in hex, and some a SHA-256.
+    pub(crate) fn read(described: &Node) -> Result<Self, Refusal> {
+        let differs = |what| Refusal::with(QuarantineReason::AttachmentDiffers, what);
+        let size = match described.get("size") {
+            Node::Number(size) => Some(*size),
+            _ if described.has("size") => return Err(differs("its size is no number")),
+            _ => None,
+        };
+        let Some(text) = described.get("hash").text() else { return Ok(Self { size, hash: None }) };
+        let bytes = hex(text).or_else(|| STANDARD.decode(text).ok()).unwrap_or_default();
+        let hash = match (<[u8; 20]>::try_from(&bytes[..]), <[u8; 32]>::try_from(&bytes[..])) {
+            (Ok(sha1), _) => Hash::Sha1(sha1),
+            (_, Ok(sha256)) => Hash::Sha256(sha256),
+            _ => return Err(differs("its hash is neither SHA-1 nor SHA-256")),
+        };
+        Ok(Self { size, hash: Some(hash) })
+    }
+}
+
+/// Bytes from hex digits of either case; a digest is no valid base64 of the same length.
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks_exact(2);
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes = pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
+    if matches!(text.len(), 40 | 64) { bytes.collect() } else { None }
+}
+
+impl Attachment {
+    /// Digest and size of the bytes, which must be what the description says.
+    pub(crate) fn measure(&self, file: &File) -> Result<([u8; 32], u64), Refusal> {
+        let differs = |what| Refusal::with(QuarantineReason::AttachmentDiffers, what);
+        let unreadable = |_| Refusal::from(QuarantineReason::Unreadable);
+        let range = find(file, &self.path).map_err(unreadable)?;
+        let mut bytes =
+            decoded(file, range.ok_or(QuarantineReason::NoAttachment)?).map_err(unreadable)?;
+        let (mut sha1, mut sha256, mut size) = (Sha1::new(), Sha256::new(), 0_u64);
+        let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
+        loop {
+            let count = match bytes.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(differs("its data is no base64"));
+                }
+                Err(_) => return Err(QuarantineReason::Unreadable.into()),
+            };
+            sha1.update(&piece[..count]);
+            sha256.update(&piece[..count]);
+            size += count as u64;
+        }
+        let (sha1, sha256): ([u8; 20], [u8; 32]) =
+            (sha1.finalize().into(), sha256.finalize().into());
+        if self.check.size.is_some_and(|given| given != size) {
+            return Err(differs("it has another size"));
+        }
+        match self.check.hash {
+            Some(Hash::Sha1(given)) if given != sha1 => Err(differs("it has another hash")),
+            Some(Hash::Sha256(given)) if given != sha256 => Err(differs("it has another hash")),
+            _ if size == 0 => Err(QuarantineReason::NoAttachment.into()),
+            _ => Ok((sha256, size)),
+        }
+    }
+}
+
+/// The bytes of the document in a registered file that no sidecar describes, if they are not the file itself.
+///
+/// # Errors
+/// Fails if the file cannot be read, or no longer holds what was registered.
+pub(crate) fn open(file: &File) -> io::Result<Option<Box<dyn Read + Send>>> {
+    if !describes_another(file)? {
+        return Ok(None);
+    }
+    let changed = |_: Refusal| io::Error::from(io::ErrorKind::InvalidData);
+    let mut json = serde_json::Deserializer::from_reader(reader(file)?.1);
+    let root = json::read_from(&mut json).map_err(changed)?;
+    let read = fhir::read_tree(&root, &TimeZone::UTC).map_err(changed)?;
+    let Some(attachment) = read.attachment else { return Ok(None) };
+    let range = find(file, &attachment.path)?.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some(Box::new(decoded(&file.try_clone()?, range)?)))
+}
+
+/// From the first character on that is no byte order mark, and where that is.
+fn reader(mut file: &File) -> io::Result<(u64, BufReader<&File>)> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut mark = [0; 3];
+    let skip = match file.read_exact(&mut mark) {
+        Ok(()) if mark == *b"\xef\xbb\xbf" => 3,
+        Ok(()) => 0,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(skip))?;
+    Ok((skip, BufReader::new(file)))
+}
+
+/// Whether a file is JSON whose document stands inside it: told by the first members, so that a document Bundle of any
+/// size is not read to its end.
+fn describes_another(file: &File) -> io::Result<bool> {
+    let (_, mut reader) = reader(file)?;
+    let mut first = [0];
+    while reader.read(&mut first)? == 1 && b" \t\r\n".contains(&first[0]) {}
+    if first[0] != b'{' {
+        return Ok(false);
+    }
+    let kind = Kind::default();
+    let mut json = serde_json::Deserializer::from_reader(io::Read::chain(&b"{"[..], reader));
+    // It ends with an error as soon as enough is known.
+    drop(json.deserialize_map(&kind));
+    let (resource, bundle) = (kind.resource.take(), kind.bundle.take());
+    Ok(resource == "DocumentReference" || (resource == "Bundle" && bundle != "document"))
+}
+
+/// The two members that tell what a FHIR file is.
+#[derive(Default)]
+struct Kind {
+    resource: Cell<String>,
+    bundle: Cell<String>,
+}
+
+impl<'de> Visitor<'de> for &Kind {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a resource")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let (mut has_resource, mut has_type) = (false, false);
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "resourceType" => {
+                    let resource: String = members.next_value()?;
+                    has_type |= resource != "Bundle";
+                    self.resource.set(resource);
+                    has_resource = true;
+                }
+                "type" if !has_type => {
+                    self.bundle.set(members.next_value_seed(Word)?);
+                    has_type = true;
+                }
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+            if has_resource && has_type {
+                return Err(A::Error::custom("enough"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a text; anything else is passed over and is the empty one.
+struct Word;
+
+impl<'de> DeserializeSeed<'de> for Word {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Word {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<String, A::Error> {
+        IgnoredAny.visit_map(members).map(|_| String::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<String, A::Error> {
+        IgnoredAny.visit_seq(elements).map(|_| String::new())
+    }
+}
+
+/// Where in a file the string at a path stands, with its quotes and perhaps space before them.
+fn find(file: &File, path: &[Step]) -> io::Result<Option<(u64, u64)>> {
+    let (skipped, reader) = reader(file)?;
+    let count = Cell::new(skipped);
+    let counted = Counted { reader, count: &count };
+    let found = Cell::new(None);
+    let seek = Seeking { path, count: &count, found: &found };
+    match seek.deserialize(&mut serde_json::Deserializer::from_reader(counted)) {
+        Err(error) if error.is_io() => Err(error.into()),
+        _ => Ok(found.get()),
+    }
+}
+
+/// Counts what was taken from it: JSON is read byte by byte, so that is where the reading stands.
+struct Counted<'c, R> {
+    reader: R,
+    count: &'c Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// Goes along a path and passes over everything else without storing it.
+#[derive(Clone, Copy)]
+struct Seeking<'a> {
+    path: &'a [Step],
+    count: &'a Cell<u64>,
+    found: &'a Cell<Option<(u64, u64)>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Seeking<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if !self.path.is_empty() {
+            return deserializer.deserialize_any(self);
+        }
+        // After a member's colon nothing is looked at ahead, and after a string's last quote neither.
+        let start = self.count.get();
+        deserializer.deserialize_ignored_any(IgnoredAny)?;
+        self.found.set(Some((start, self.count.get())));
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Seeking<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what the path leads through")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let path = match self.path {
+            [Step::Element(0), rest @ ..] => rest,
+            path => path,
+        };
+        while let Some(name) = members.next_key::<String>()? {
+            match path {
+                [Step::Member(wanted), rest @ ..] if *wanted == name => {
+                    members.next_value_seed(Self { path: rest, ..self })?;
+                }
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let [Step::Element(wanted), rest @ ..] = self.path else {
+            return Err(A::Error::custom("a list"));
+        };
+        let mut at = 0;
+        loop {
+            let more = if at == *wanted {
+                elements.next_element_seed(Self { path: rest, ..self })?.is_some()
+            } else {
+                elements.next_element::<IgnoredAny>()?.is_some()
+            };
+            if !more {
+                return Ok(());
+            }
+            at += 1;
+        }
+    }
+}
+
+/// The bytes that a base64 string at a place of a file stands for.
+fn decoded(file: &File, (start, end): (u64, u64)) -> io::Result<impl Read + Send + use<>> {
+    let mut file = file.try_clone()?;
+    file.seek(SeekFrom::Start(start))?;
+    let string = BufReader::new(file.take(end.saturating_sub(start)));
+    Ok(DecoderReader::new(Unquoted { string, at: At::Before }, &STANDARD))
+}
+
+/// The characters of a JSON string, without space: FHIR R4 allows it in base64, and several programs escape `/` and `=`.
+struct Unquoted<R> {
+    string: R,
+    at: At,
+}
+
+/// Where the reading of a string stands.
+#[derive(PartialEq)]
+enum At {
+    Before,
+    Inside,
+    Behind,
+}
+
+impl<R: Read> Unquoted<R> {
+    fn next(&mut self) -> io::Result<u8> {
+        let mut byte = [0];
+        match self.string.read_exact(&mut byte) {
+            Ok(()) => Ok(byte[0]),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(no_base64()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next character; `None` behind the last quote.
+    fn character(&mut self) -> io::Result<Option<u8>> {
+        while self.at != At::Behind {
+            match self.next()? {
+                b'"' if self.at == At::Before => self.at = At::Inside,
+                b'"' => self.at = At::Behind,
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                _ if self.at == At::Before => return Err(no_base64()),
+                b'\\' => match self.next()? {
+                    b'/' => return Ok(Some(b'/')),
+                    b'r' | b'n' | b't' => {}
+                    b'u' => return self.by_number().map(Some),
+                    _ => return Err(no_base64()),
+                },
+                other => return Ok(Some(other)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn by_number(&mut self) -> io::Result<u8> {
+        let mut number = 0;
+        for _ in 0..4 {
+            let digit = char::from(self.next()?).to_digit(16).ok_or_else(no_base64)?;
+            number = (number << 4) | digit;
+        }
+        u8::try_from(number).ok().filter(u8::is_ascii_graphic).ok_or_else(no_base64)
+    }
+}
+
+fn no_base64() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+impl<R: Read> Read for Unquoted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        while count < buffer.len()
+            && let Some(character) = self.character()?
+        {
+            buffer[count] = character;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+#[path = "attachment_tests.rs"]
+mod tests;
