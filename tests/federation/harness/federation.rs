@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::binary::{Ended, run};
-use super::member::{Heads, Member, await_equal};
+use super::configuration::{CARE_RECORD, OPERATIONS, configuration};
+use super::heads::{Heads, await_equal};
+use super::member::Member;
 use super::wait::PATIENCE;
 
 /// In this order they are founders; the names sort otherwise, so that who dials whom is not always the same.
@@ -19,10 +21,6 @@ const NAMES: [&str; 5] = [
     "hospital-syd.example",
 ];
 const STEWARDS: [&str; 2] = ["regional-board", "municipal-board"];
-
-/// Names in the certificates of the two local systems.
-const CARE_RECORD: &str = "care-record.local.example";
-const OPERATIONS: &str = "operations.local.example";
 
 const POLICY: &str = r#"[[rule]]
 id = "treating-staff"
@@ -292,66 +290,6 @@ impl Drop for Federation {
             }
         }
     }
-}
-
-fn configuration(member: &Member, federation: &str) -> String {
-    format!(
-        r#"member = "{name}"
-federation_id = "{federation}"
-data_dir = "data"
-gate_file = "signing.gate"
-profile = "dk"
-shutdown_grace_period_ms = 2000
-
-[keys]
-dir = "keys"
-
-[federation]
-listen = "{federation_address}"
-
-[federation.tls]
-certificate = "tls/federation.pem"
-key = "tls/federation.key"
-crls = ["tls/crl.pem"]
-
-[local]
-listen = "{local_address}"
-
-[local.tls]
-certificate = "tls/local.pem"
-key = "tls/local.key"
-client_cas = ["tls/ca.pem"]
-crls = ["tls/crl.pem"]
-
-[[local.clients]]
-name = "care-record"
-certificate_san = "{CARE_RECORD}"
-roles = ["doctor", "clerk"]
-purposes = ["TREAT"]
-
-[[local.clients]]
-name = "operations"
-certificate_san = "{OPERATIONS}"
-operator = true
-auditor = true
-
-[policy]
-file = "policy.toml"
-
-[log]
-format = "json"
-
-[[adapters.documents]]
-name = "documents"
-folder = "documents"
-settle_ms = 0
-poll_interval_ms = 1000
-identifier_systems = ["urn:oid:1.2.208.176.1.2", "urn:oid:1.2.208.176.1.6.1.1"]
-"#,
-        name = member.name,
-        federation_address = member.federation_address,
-        local_address = member.local_address,
-    )
 }
 
 fn copy_files(from: &Path, to: &Path) {

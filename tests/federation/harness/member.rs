@@ -1,6 +1,5 @@
 //! One member of a federation: its folder, its documents, its gateway, and what its command line answers.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,19 +11,11 @@ use super::answer::{Coverage, Logs, Pointer, Pointers, Status};
 use super::binary::{Ended, run};
 use super::documents::{Document, SUBJECT_SYSTEM, SUBJECT_VALUE};
 use super::gateway::{Gateway, StopAt, last_lines};
+use super::heads::Heads;
 use super::wait::{PATIENCE, eventually, holds_within, hurried};
 
 /// Most records that one `record list` asks for.
 const LIST_MAX: &str = "500";
-
-/// log → (size, root), as one member holds them, and the root of its index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heads {
-    /// By member.
-    pub logs: BTreeMap<String, (u64, String)>,
-    /// Root of the shared index.
-    pub index_root: String,
-}
 
 /// What one member's gateway located about the person.
 #[derive(Debug, Clone)]
@@ -332,23 +323,4 @@ impl Member {
         let ended = self.verify(&self.data(), &self.folder.join("signing.gate"));
         assert_eq!(ended.code, 0, "{}: {}{}", self.name, ended.stdout, ended.stderr);
     }
-}
-
-/// Waits until all have the same heads, nothing lacks anywhere, and their indexes have one root.
-pub fn await_equal(members: &[&Member], within: std::time::Duration) -> Heads {
-    let mut last = Vec::new();
-    let equal = holds_within(within, || {
-        last = members.iter().map(|member| member.try_heads()).collect();
-        let one = last[0].is_some() && last.iter().all(|heads| *heads == last[0]);
-        one && members.iter().all(|member| {
-            member.try_status().is_some_and(|status| status.coverage.replication_complete)
-        })
-    });
-    let say = |member: &&Member| {
-        let summary = member.try_status().map(|status| status.coverage.summary);
-        format!("{}: {summary:?}\n{}", member.name, member.last_lines())
-    };
-    let words: Vec<String> = if equal { Vec::new() } else { members.iter().map(say).collect() };
-    assert!(equal, "not equal within {within:?}: {last:#?}\n{}", words.join("\n"));
-    last.swap_remove(0).expect("just compared")
 }

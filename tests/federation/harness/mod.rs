@@ -8,10 +8,12 @@
 
 mod answer;
 mod binary;
+mod configuration;
 mod dice;
 mod documents;
 mod federation;
 mod gateway;
+mod heads;
 mod journal;
 mod member;
 mod relay;
@@ -22,8 +24,9 @@ pub use binary::{Ended, run, sundbro};
 pub use dice::Dice;
 pub use documents::{Document, SUBJECT_SYSTEM, SUBJECT_VALUE};
 pub use federation::Federation;
+pub use heads::{Heads, await_equal};
 pub use journal::Journal;
-pub use member::{Heads, Located, Member, await_equal};
+pub use member::{Located, Member};
 pub use relay::{Line, Relay};
 pub use wait::{PATIENCE, eventually, holds_within, hurried};
 

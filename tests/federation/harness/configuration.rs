@@ -1,0 +1,69 @@
+//! The configuration with which a gateway of these tests starts.
+
+use super::member::Member;
+
+/// Name in the certificate of the one local system.
+pub const CARE_RECORD: &str = "care-record.local.example";
+/// Name in the certificate of the operator's.
+pub const OPERATIONS: &str = "operations.local.example";
+
+/// `gateway.toml` of a member.
+pub fn configuration(member: &Member, federation: &str) -> String {
+    format!(
+        r#"member = "{name}"
+federation_id = "{federation}"
+data_dir = "data"
+gate_file = "signing.gate"
+profile = "dk"
+shutdown_grace_period_ms = 2000
+
+[keys]
+dir = "keys"
+
+[federation]
+listen = "{federation_address}"
+
+[federation.tls]
+certificate = "tls/federation.pem"
+key = "tls/federation.key"
+crls = ["tls/crl.pem"]
+
+[local]
+listen = "{local_address}"
+
+[local.tls]
+certificate = "tls/local.pem"
+key = "tls/local.key"
+client_cas = ["tls/ca.pem"]
+crls = ["tls/crl.pem"]
+
+[[local.clients]]
+name = "care-record"
+certificate_san = "{CARE_RECORD}"
+roles = ["doctor", "clerk"]
+purposes = ["TREAT"]
+
+[[local.clients]]
+name = "operations"
+certificate_san = "{OPERATIONS}"
+operator = true
+auditor = true
+
+[policy]
+file = "policy.toml"
+
+[log]
+format = "json"
+
+[[adapters.documents]]
+name = "documents"
+folder = "documents"
+settle_ms = 0
+poll_interval_ms = 1000
+identifier_systems = ["urn:oid:1.2.208.176.1.2", "urn:oid:1.2.208.176.1.6.1.1"]
+"#,
+        name = member.name,
+        federation_address = member.federation_address,
+        local_address = member.local_address,
+    )
+}
