@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::place::Place;
+
 /// Path of the binary. SUNDBRO_BIN names another one, which must have the features `stop-points` and `sabotage`.
 pub fn sundbro() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -62,7 +64,18 @@ impl Ended {
 
 /// Runs one command in `folder` to its end.
 pub fn run<A: AsRef<OsStr>>(folder: &Path, arguments: &[A], input: &str) -> Ended {
-    let mut child = Command::new(sundbro())
+    run_at(&Place::here(), folder, arguments, input)
+}
+
+/// As [`run`], at a place.
+pub fn run_at<A: AsRef<OsStr>>(
+    place: &Place,
+    folder: &Path,
+    arguments: &[A],
+    input: &str,
+) -> Ended {
+    let mut child = place
+        .command(sundbro())
         .args(arguments)
         .current_dir(folder)
         .env_remove("SUNDBRO_CLIENT")

@@ -10,6 +10,7 @@ use super::binary::{Ended, run};
 use super::configuration::{CARE_RECORD, OPERATIONS, configuration};
 use super::heads::{Heads, await_equal};
 use super::member::Member;
+use super::place::Place;
 use super::wait::PATIENCE;
 
 /// In this order they are founders; the names sort otherwise, so that who dials whom is not always the same.
@@ -43,14 +44,20 @@ pub struct Federation {
 impl Federation {
     /// Two stewards found a federation of `count` members. Nothing runs yet.
     pub fn found(count: usize) -> Self {
+        Self::found_at(vec![Place::here(); count])
+    }
+
+    /// As [`Federation::found`], each member at a place of its own.
+    pub fn found_at(places: Vec<Place>) -> Self {
+        let count = places.len();
         let folder = tempfile::Builder::new().prefix("sundbro-test-").tempdir().expect("a folder");
         let root = folder.path().canonicalize().expect("a path");
         let id = String::new();
         let mut federation = Self { id, members: Vec::new(), root, folder: Some(folder) };
         fs::create_dir_all(federation.stewards()).expect("a folder");
         fs::create_dir_all(federation.charters()).expect("a folder");
-        for _ in 0..count {
-            let member = federation.prepare(None);
+        for place in places {
+            let member = federation.prepare(None, place);
             federation.members.push(member);
         }
         federation.write_first_charter();
@@ -103,7 +110,7 @@ impl Federation {
     /// A newcomer's card is taken into the next charter version, which the first member's gateway gets.
     pub fn admit(&mut self) -> usize {
         let id = self.id.clone();
-        let newcomer = self.prepare(Some(&id));
+        let newcomer = self.prepare(Some(&id), Place::here());
         let card = newcomer.folder.join("member.card").display().to_string();
         self.members.push(newcomer);
         let authority = self.authority();
@@ -187,7 +194,7 @@ impl Federation {
     // ---- how a member is set up ------------------------------------------------------------------------------------
 
     /// Folder, certificates, client files, policy, keys and card of the next member.
-    fn prepare(&self, federation: Option<&str>) -> Member {
+    fn prepare(&self, federation: Option<&str>, place: Place) -> Member {
         let name = NAMES[self.members.len()].to_owned();
         let folder = self.root.join(&name);
         for inside in ["tls", "documents", "scratch"] {
@@ -201,6 +208,10 @@ impl Federation {
             &pki_text,
             "--member",
             &name,
+            "--host",
+            "127.0.0.1",
+            "--host",
+            place.host(),
             "--client",
             CARE_RECORD,
             "--client",
@@ -210,7 +221,7 @@ impl Federation {
         // The CA's own key stays with the stewards.
         drop(fs::remove_file(folder.join("tls/ca.key")));
         copy_files(&pki.join(&name), &folder.join("tls"));
-        let member = Member::new(name, folder, (free_port(), free_port()));
+        let member = Member::new(name, folder, place, (free_port(), free_port()));
         for (file, client) in [("care-record.toml", CARE_RECORD), ("operations.toml", OPERATIONS)] {
             let text = format!(
                 "address = \"{}\"\nca = \"tls/ca.pem\"\ncertificate = \"tls/{client}.pem\"\n\

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use super::binary::sundbro;
+use super::binary::{run_at, sundbro};
+use super::place::Place;
 use super::wait::{PATIENCE, eventually, holds_within};
 
 /// Where a gateway blocks for ever, so that a test can kill it there.
@@ -28,10 +29,10 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts the gateway of `folder` and waits until it listens at `local`.
-    pub fn start(folder: &Path, local: &str, stop_at: Option<&StopAt>) -> Self {
+    pub fn start(place: &Place, folder: &Path, local: &str, stop_at: Option<&StopAt>) -> Self {
         let log = folder.join("gateway.log");
         let lines = File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut command = Command::new(sundbro());
+        let mut command = place.command(sundbro());
         command
             .args(["run", "--config", "gateway.toml", "--until-stdin-closes"])
             .current_dir(folder)
@@ -47,7 +48,7 @@ impl Gateway {
         let mut gateway = Self { child: command.spawn().expect("the binary starts"), log };
         eventually("the gateway listens", || {
             assert!(gateway.is_running(), "the gateway ended at once:\n{}", gateway.last_lines());
-            TcpStream::connect(local).ok()
+            listens(place, folder, local).then_some(())
         });
         gateway
     }
@@ -96,6 +97,14 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.end_now();
+    }
+}
+
+/// Whether a gateway takes calls. What runs apart is asked by its command line.
+fn listens(place: &Place, folder: &Path, local: &str) -> bool {
+    match place.is_apart() {
+        false => TcpStream::connect(local).is_ok(),
+        true => run_at(place, folder, &["status", "--client", "operations.toml"], "").code == 0,
     }
 }
 

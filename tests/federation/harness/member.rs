@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 
 use super::answer::{Coverage, Logs, Pointer, Pointers, Status};
-use super::binary::{Ended, run};
+use super::binary::{Ended, run_at};
 use super::documents::{Document, SUBJECT_SYSTEM, SUBJECT_VALUE};
 use super::gateway::{Gateway, StopAt, last_lines};
 use super::heads::Heads;
+use super::place::Place;
 use super::wait::{PATIENCE, eventually, holds_within, hurried};
 
 /// Most records that one `record list` asks for.
@@ -45,18 +46,20 @@ pub struct Member {
     /// Where its gateway listens for its own systems.
     pub local_address: String,
     pub(super) federation: String,
+    pub(super) place: Place,
     pub(super) gateway: Option<Gateway>,
     numbers: AtomicUsize,
 }
 
 impl Member {
-    pub(super) fn new(name: String, folder: PathBuf, ports: (u16, u16)) -> Self {
+    pub(super) fn new(name: String, folder: PathBuf, place: Place, ports: (u16, u16)) -> Self {
         Self {
             name,
             folder,
-            federation_address: format!("127.0.0.1:{}", ports.0),
+            federation_address: format!("{}:{}", place.host(), ports.0),
             local_address: format!("127.0.0.1:{}", ports.1),
             federation: String::new(),
+            place,
             gateway: None,
             numbers: AtomicUsize::new(0),
         }
@@ -67,7 +70,7 @@ impl Member {
     /// Starts the gateway and waits until it listens.
     pub fn start(&mut self) {
         assert!(self.gateway.is_none(), "{} runs already", self.name);
-        self.gateway = Some(Gateway::start(&self.folder, &self.local_address, None));
+        self.gateway = Some(self.launch(None));
     }
 
     /// Starts a gateway that blocks in a window of the append path; the file that is returned says that it does.
@@ -76,8 +79,12 @@ impl Member {
         let reached = self.folder.join("stopped-here");
         drop(fs::remove_file(&reached));
         let stop_at = StopAt { point, skip, reached: reached.clone() };
-        self.gateway = Some(Gateway::start(&self.folder, &self.local_address, Some(&stop_at)));
+        self.gateway = Some(self.launch(Some(&stop_at)));
         reached
+    }
+
+    fn launch(&self, stop_at: Option<&StopAt>) -> Gateway {
+        Gateway::start(&self.place, &self.folder, &self.local_address, stop_at)
     }
 
     /// Lets the gateway finish and end.
@@ -161,16 +168,23 @@ impl Member {
         fs::write(file, format!("{text}\n{lines}\n")).expect("the configuration is written");
     }
 
+    /// Puts lines before the first table of its configuration, for the next start.
+    pub fn configure_first(&self, lines: &str) {
+        let file = self.folder.join("gateway.toml");
+        let text = fs::read_to_string(&file).expect("a configuration");
+        fs::write(file, format!("{lines}\n{text}")).expect("the configuration is written");
+    }
+
     // ---- what it answers -------------------------------------------------------------------------------------------
 
     /// Runs a command in its folder.
     pub fn sundbro(&self, arguments: &[&str]) -> Ended {
-        run(&self.folder, arguments, "")
+        run_at(&self.place, &self.folder, arguments, "")
     }
 
     fn ask<T: DeserializeOwned>(&self, arguments: &[&str], client: &str, input: &str) -> Option<T> {
         let arguments = [&["--json"], arguments, &["--client", client]].concat();
-        let ended = run(&self.folder, &arguments, input);
+        let ended = run_at(&self.place, &self.folder, &arguments, input);
         // 5: it is not there, or not yet. Anything else would be a defect.
         assert!(
             matches!(ended.code, 0 | 5),
@@ -261,7 +275,7 @@ impl Member {
             "--receipt",
             &receipt,
         ];
-        (run(&self.folder, &arguments, ""), self.folder.join(out))
+        (run_at(&self.place, &self.folder, &arguments, ""), self.folder.join(out))
     }
 
     /// Fetches a record that must come, with a receipt that proves it.

@@ -16,6 +16,7 @@ mod gateway;
 mod heads;
 mod journal;
 mod member;
+mod place;
 mod relay;
 mod wait;
 
@@ -27,8 +28,9 @@ pub use federation::Federation;
 pub use heads::{Heads, await_equal};
 pub use journal::Journal;
 pub use member::{Located, Member};
+pub use place::Place;
 pub use relay::{Line, Relay};
-pub use wait::{PATIENCE, eventually, holds_within, hurried};
+pub use wait::{PATIENCE, eventually, holds_within, holds_within_looking, hurried};
 
 /// How much the counted tests do, times the least that shows what they are about.
 pub fn scale() -> usize {

@@ -21,6 +21,15 @@ pub fn holds_within(limit: Duration, mut look: impl FnMut() -> bool) -> bool {
     until(limit, LOOK_EVERY, || look().then_some(())).is_some()
 }
 
+/// As [`holds_within`], looking less often: where many are looked at, looking is most of the work.
+pub fn holds_within_looking(
+    limit: Duration,
+    every: Duration,
+    mut look: impl FnMut() -> bool,
+) -> bool {
+    until(limit, every, || look().then_some(())).is_some()
+}
+
 /// As [`holds_within`], looking as often as the machine allows.
 pub fn hurried(limit: Duration, mut look: impl FnMut() -> bool) -> bool {
     until(limit, LOOK_CLOSELY, || look().then_some(())).is_some()
