@@ -46,6 +46,8 @@ pub(super) struct Link {
     said: Mutex<BTreeSet<&'static str>>,
     /// The peer showed a head that may be of its own log, and that was not found good.
     pub(super) shows_more: AtomicBool,
+    /// More can be fetched from this peer than is fetched at once.
+    pub(super) crowded: AtomicBool,
     out: mpsc::Sender<Frame>,
     peer_charter: AtomicU64,
     peer_epochs: Mutex<BTreeSet<u32>>,
@@ -78,6 +80,7 @@ impl Link {
             is_clone: false,
             said: Mutex::default(),
             shows_more: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             out,
             forks_given: Mutex::default(),
             heads: Mutex::default(),

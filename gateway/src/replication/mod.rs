@@ -50,9 +50,12 @@ pub use greeting::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
 pub use own_log::{OwnLogCheck, OwnLogState};
 pub use service::{FederationEndpoint, TlsDial};
 
-/// Most frames that wait to be sent on one stream. With frames of at most 1 MiB this is what a peer that does not read
-/// can make us hold.
+/// Most frames that wait to be sent on one stream.
 pub const OUTBOUND_FRAMES: usize = 16;
+
+/// What a peer that does not read can make us hold: the frames that wait, and one that is being handed over. What has
+/// left the process is bounded by the windows that the peer opens.
+pub const MAX_UNREAD_BYTES: usize = (OUTBOUND_FRAMES + 1) * MAX_FRAME_BYTES;
 
 /// Who we are.
 pub struct OwnIdentity {
@@ -80,6 +83,10 @@ pub struct ReplicationSettings {
     pub reply_timeout: Duration,
     /// A peer that takes longer than this to go on leaves the log to another peer that has it too, if one is connected.
     pub slow_reply: Duration,
+    /// Bundles of 256 entries asked for at once. A log that waits for its turn waits no longer than these take, and of
+    /// what was asked for and is not wanted any more no more is on its way; enough of them that the round trip between
+    /// two turns costs little.
+    pub turn_bundles: u64,
     /// How long a charter that the peer announced is waited for.
     pub charter_timeout: Duration,
     /// How long peers are asked for our own log before it is signed.
@@ -99,6 +106,7 @@ impl Default for ReplicationSettings {
             hello_timeout: Duration::from_secs(10),
             reply_timeout: Duration::from_secs(30),
             slow_reply: Duration::from_secs(3),
+            turn_bundles: 64,
             charter_timeout: Duration::from_secs(10),
             own_log_patience: Duration::from_secs(5),
             dial_patience: Duration::from_secs(5),

@@ -1,8 +1,10 @@
-//! Chooses what to fetch of what the peer has and we lack, and fetches a few logs at once.
+//! Chooses what to fetch of what the peer has and we lack, and fetches a few logs at once, in turns: a log that waits
+//! gets its turn after a bounded part of every other, however long they are.
 //!
 //! The resume point is the committed size; nothing else is remembered between sessions.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -15,8 +17,8 @@ use super::holdings::View;
 use super::link::{Link, lock};
 use super::registry::{Claim, Lane};
 
-/// Logs fetched at once in one session: enough that a long one does not keep others waiting, few enough that what is
-/// under way stays small.
+/// Logs fetched at once in one session: enough that one which is slow to come does not leave the stream idle, few enough
+/// that what is under way stays small.
 const MAX_PULLS: usize = 4;
 /// Missing blobs looked through for some that this peer has not declined.
 pub(super) const MISSING_LOOKED_AT: usize = 4_096;
@@ -25,6 +27,15 @@ pub(super) const MISSING_LOOKED_AT: usize = 4_096;
 enum Job {
     Entries(Box<VerifiedCheckpoint>),
     Blobs(LogId),
+}
+
+impl Job {
+    fn key(&self) -> (LogId, Lane) {
+        match self {
+            Self::Entries(target) => (target.log_id(), Lane::Entries),
+            Self::Blobs(log) => (*log, Lane::Blobs),
+        }
+    }
 }
 
 impl Link {
@@ -44,24 +55,25 @@ impl Link {
         let mut blobs = context.hub.watch_blobs();
         let mut charter = context.charter.watch();
         let mut running = FuturesUnordered::new();
+        // Whose turn it was last: the next one is whoever comes after it.
+        let mut last = None;
         loop {
             for changes in [&mut shown, &mut released, &mut heads, &mut blobs] {
                 changes.mark_unchanged();
             }
             charter.mark_unchanged();
-            for job in self.jobs(&self.shared.view().await?) {
-                if running.len() >= MAX_PULLS {
-                    break;
-                }
-                let (log, lane) = match &job {
-                    Job::Entries(target) => (target.log_id(), Lane::Entries),
-                    Job::Blobs(log) => (*log, Lane::Blobs),
-                };
+            let jobs = in_turn(self.jobs(&self.shared.view().await?), last);
+            let mut jobs = jobs.into_iter().peekable();
+            while let Some(job) = jobs.next_if(|_| running.len() < MAX_PULLS) {
+                let (log, lane) = job.key();
                 let source = self.source_of(&log);
                 if let Some(claim) = self.shared.registry.claim(log, lane, source) {
+                    last = Some((log, lane));
                     running.push(self.run_job(job, claim));
                 }
             }
+            // Whoever is being fetched makes room after its turn.
+            self.crowded.store(jobs.peek().is_some(), Ordering::Relaxed);
             tokio::select! {
                 Some(done) = running.next() => done?,
                 Ok(()) = shown.changed() => {}
@@ -106,10 +118,42 @@ impl Link {
         jobs
     }
 
+    /// Whether a log waits for its turn in this session.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
     async fn run_job(&self, job: Job, claim: Claim) -> Result<(), SessionEnd> {
         match job {
             Job::Entries(target) => self.pull_entries(*target, claim).await,
             Job::Blobs(log) => self.pull_blobs(log, claim).await,
         }
+    }
+}
+
+/// Jobs from the one on that comes after `last`, around to it.
+fn in_turn(mut jobs: Vec<Job>, last: Option<(LogId, Lane)>) -> Vec<Job> {
+    jobs.sort_unstable_by_key(Job::key);
+    let first = jobs.partition_point(|job| Some(job.key()) <= last);
+    jobs.rotate_left(first);
+    jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_gets_a_turn_before_anybody_gets_a_second() {
+        let logs: Vec<LogId> = (0..6).map(|number| LogId::new([number; 32])).collect();
+        let jobs = || logs.iter().rev().map(|log| Job::Blobs(*log)).collect::<Vec<_>>();
+        let mut last = None;
+        let mut turns = Vec::new();
+        for _ in 0..2 * logs.len() {
+            let next = in_turn(jobs(), last).swap_remove(0);
+            last = Some(next.key());
+            turns.push(next.key().0);
+        }
+        assert_eq!(turns, [logs.clone(), logs].concat());
     }
 }

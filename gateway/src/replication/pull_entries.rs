@@ -8,8 +8,9 @@ use sundbro_ledger::chunk::Chunk;
 use sundbro_ledger::ids::LogId;
 use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{ProofError, proof_from_wire, verify_consistency};
+use sundbro_ledger::tiles::BUNDLE_ENTRIES;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{self as wire, Consistency, Want, WantEntries, want};
+use sundbro_proto::federation::v1::{self as wire, Consistency, Frame, Want, WantEntries, want};
 use sundbro_store::{LogState, StoreError};
 
 use super::link::{Link, lock};
@@ -53,22 +54,47 @@ impl Link {
                 Continued::GivenUp => return Ok(()),
             }
         }
-        let (log_id, start, tree_size) = (frames::log_bytes(&log), head.size(), target.size());
-        let what = want::What::Entries(WantEntries { log_id, start, tree_size });
-        if !question.send(frames::frame(Kind::Want(Want { what: Some(what) }))).await? {
-            return Ok(());
+        let mut next = head.size();
+        while next < target.size() && question.is_claimed() {
+            let end = self.turn_end(next, target.size());
+            // How long we took for the turn before is not the peer's fault.
+            question.is_forward();
+            if !question.send(want_entries(&log, next, end, target.size())).await? {
+                return Ok(());
+            }
+            match self.take_turn(&mut question, head, next, end, &target).await? {
+                Some(new_head) => (next, head) = (end, new_head),
+                None => return Ok(()),
+            }
+            if self.is_crowded() {
+                return Ok(());
+            }
         }
-        let mut next = start;
-        while next < tree_size {
-            let (chunks, end) = match self.next_chunks(&mut question, next).await? {
-                Some(chunks) => chunks,
+        Ok(())
+    }
+
+    /// Where a turn ends that begins at `next`: with a bundle, or with the tree.
+    fn turn_end(&self, next: u64, tree_size: u64) -> u64 {
+        let turn = self.shared.context.settings.turn_bundles.max(1).saturating_mul(BUNDLE_ENTRIES);
+        (next - next % BUNDLE_ENTRIES).saturating_add(turn).min(tree_size)
+    }
+
+    /// Takes the answer to one question for entries. The log's end after it; `None` when it is not fetched further.
+    async fn take_turn(
+        &self,
+        question: &mut Question<'_>,
+        mut head: LogHead,
+        mut next: u64,
+        end: u64,
+        target: &VerifiedCheckpoint,
+    ) -> Result<Option<LogHead>, SessionEnd> {
+        while next < end {
+            let Some((chunks, came_to)) = self.next_chunks(question, next, end).await? else {
                 // It showed a head of which it does not hold the entries any more: it is not asked for them again.
-                None => {
-                    lock(&self.unproven).insert(log, tree_size);
-                    break;
-                }
+                lock(&self.unproven).insert(target.log_id(), target.size());
+                return Ok(None);
             };
-            next = end;
+            next = came_to;
             // After a refusal, or when somebody else fetches the log by now, the rest of the answer is read and dropped:
             // it is on its way already.
             let Some(held) = question.take_claim() else { continue };
@@ -86,7 +112,7 @@ impl Link {
                 Taken::UpTo => drop(held),
             }
         }
-        Ok(())
+        Ok(question.is_claimed().then_some(head))
     }
 
     /// Asks for the proof that the target continues what we hold.
@@ -158,6 +184,7 @@ impl Link {
         &self,
         question: &mut Question<'_>,
         mut next: u64,
+        end: u64,
     ) -> Result<Option<(Vec<Chunk>, u64)>, SessionEnd> {
         let mut chunks = Vec::new();
         question.is_forward();
@@ -168,6 +195,10 @@ impl Link {
                     let chunk = read_chunk(&chunk, next)?;
                     next = end_of(&chunk);
                     chunks.push(chunk);
+                    // What comes after it is no part of this answer.
+                    if next >= end {
+                        break;
+                    }
                 }
                 Reply::Refused(reason) => {
                     tracing::debug!(peer = %self.peer, reason, "the peer gives no entries");
@@ -189,6 +220,11 @@ impl Link {
         }
         Ok(Some((chunks, next)))
     }
+}
+
+fn want_entries(log: &LogId, start: u64, end: u64, tree_size: u64) -> Frame {
+    let wanted = WantEntries { log_id: frames::log_bytes(log), start, tree_size, end };
+    frames::frame(Kind::Want(Want { what: Some(want::What::Entries(wanted)) }))
 }
 
 fn read_chunk(chunk: &wire::Chunk, next: u64) -> Result<Chunk, SessionEnd> {

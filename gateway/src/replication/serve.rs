@@ -21,8 +21,8 @@ pub(super) const MAX_REQUESTS: usize = 32;
 
 /// A question of the peer, parsed.
 pub(super) enum Request {
-    /// Entries from `next` on, in the tree of `tree_size`.
-    Entries { log: LogId, next: u64, tree_size: u64 },
+    /// Entries from `next` on up to the chunk that reaches `end`, in the tree of `tree_size`.
+    Entries { log: LogId, next: u64, end: u64, tree_size: u64 },
     /// Blobs.
     Blobs { log: LogId, keys: Vec<BlobKey> },
     /// A consistency proof.
@@ -37,8 +37,12 @@ impl Request {
                 if entries.start >= entries.tree_size {
                     return Err(malformed("Want starts at or after the end of its tree"));
                 }
-                let log = log_of(&entries.log_id)?;
-                Ok(Self::Entries { log, next: entries.start, tree_size: entries.tree_size })
+                let wire::WantEntries { start: next, tree_size, .. } = entries;
+                let end = if entries.end == 0 { tree_size } else { entries.end };
+                if end <= next || end > tree_size {
+                    return Err(malformed("Want ends before its start or after its tree"));
+                }
+                Ok(Self::Entries { log: log_of(&entries.log_id)?, next, end, tree_size })
             }
             Some(want::What::Blobs(blobs)) => {
                 if blobs.keys.len() > frames::MAX_WANTED_BLOBS {
@@ -97,8 +101,8 @@ impl Link {
 
     async fn answer_part(&self, request: Request) -> Result<Next, SessionEnd> {
         match request {
-            Request::Entries { log, next, tree_size } => {
-                self.answer_entries(log, next, tree_size).await
+            Request::Entries { log, next, end, tree_size } => {
+                self.answer_entries(log, next, end, tree_size).await
             }
             Request::Blobs { log, keys } => self.answer_blobs(log, keys).await,
             Request::Proof { log, old, new } => self.answer_proof(log, old, new).await,
@@ -109,6 +113,7 @@ impl Link {
         &self,
         log: LogId,
         next: u64,
+        end: u64,
         tree_size: u64,
     ) -> Result<Next, SessionEnd> {
         let chunk = move |shared: &Shared| shared.context.store.chunk(&log, next, tree_size);
@@ -116,13 +121,13 @@ impl Link {
             Ok(chunk) => chunk,
             Err(error) => return self.cannot(log, error).await,
         };
-        let end = chunk_end(next, tree_size);
+        let next = chunk_end(next, tree_size);
         let chunk = chunk
             .to_wire()
             .map_err(|error| SessionEnd::ours("an entry is too long for a bundle", error))?;
         self.send(Kind::Chunk(chunk)).await?;
-        if end < tree_size {
-            return Ok(Next::Later(Request::Entries { log, next: end, tree_size }));
+        if next < end {
+            return Ok(Next::Later(Request::Entries { log, next, end, tree_size }));
         }
         Ok(Next::Nothing)
     }

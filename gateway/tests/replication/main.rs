@@ -1,10 +1,12 @@
 //! Replication between gateways with real stores and streams in memory, and against peers that misbehave.
 
 mod dial;
+mod fair;
 mod faults;
 mod follow;
 mod patience;
 mod quiet;
 mod script;
+mod streams;
 mod support;
 mod trust;

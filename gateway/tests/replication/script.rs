@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message as _;
 use sundbro_gateway::replication::OUTBOUND_FRAMES;
 use sundbro_gateway::subject::grant;
 use sundbro_ledger::checkpoint::{Checkpoint, sign_checkpoint};
@@ -248,7 +249,7 @@ impl Peer {
     /// Asks for entries. Fails when the gateway has ended the stream.
     pub async fn try_want(&self, log: LogId, start: u64, tree_size: u64) -> Result<(), ()> {
         let log_id = Bytes::copy_from_slice(log.as_bytes());
-        let entries = wire::WantEntries { log_id, start, tree_size };
+        let entries = wire::WantEntries { log_id, start, tree_size, end: 0 };
         let what = Some(want::What::Entries(entries));
         self.out.send(Frame { kind: Some(Kind::Want(wire::Want { what })) }).await.map_err(drop)
     }
@@ -261,6 +262,11 @@ impl Peer {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), full).await.expect("full in time");
+    }
+
+    /// Bytes of the frames that wait for us, taken all at once: the gateway has no time to send more.
+    pub fn unread_bytes(&mut self) -> usize {
+        std::iter::from_fn(|| self.frames.try_recv().ok()).map(|frame| frame.encoded_len()).sum()
     }
 
     /// The next chunk that was asked for, whatever else comes before it.
@@ -323,6 +329,14 @@ impl Peer {
         }
     }
 
+    /// Answers one question about some logs.
+    pub async fn answer(&self, logs: &[&Log], question: Kind) {
+        let answers = logs.iter().find_map(|log| answers(log, question.clone()));
+        for answer in answers.unwrap_or_default() {
+            self.send(answer).await;
+        }
+    }
+
     /// Answers everything that is asked about a log, until the stream ends. `change` may spoil a chunk.
     pub async fn serve(&mut self, log: &Log, change: impl Fn(wire::Chunk) -> wire::Chunk) {
         while let Some(kind) = self.next().await {
@@ -350,7 +364,8 @@ fn answers(log: &Log, kind: Kind) -> Option<Vec<Kind>> {
         {
             let mut start = ask.start;
             let mut chunks = Vec::new();
-            while start < ask.tree_size {
+            let end = if ask.end == 0 { ask.tree_size } else { ask.end };
+            while start < end {
                 chunks.push(Kind::Chunk(log.chunk(start, ask.tree_size)));
                 start = chunk_end(start, ask.tree_size);
             }

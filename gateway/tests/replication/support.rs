@@ -1,6 +1,5 @@
-//! A small federation for tests: everybody's keys, real stores in temporary folders, streams in memory.
+//! A small federation for tests: everybody's keys, and real stores in temporary folders.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sundbro_gateway::charter_book::CharterBook;
 use sundbro_gateway::hub::{Hub, PeerTable};
 use sundbro_gateway::replication::{
-    OUTBOUND_FRAMES, OwnIdentity, Replication, ReplicationContext, ReplicationSettings, SessionEnd,
+    OwnIdentity, Replication, ReplicationContext, ReplicationSettings,
 };
 use sundbro_gateway::subject::SubjectKeys;
 use sundbro_gateway::subject::grant::SealingKey;
@@ -26,15 +25,11 @@ use sundbro_ledger::member::{
 use sundbro_ledger::signing::SigningKey;
 use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_ledger::transaction::Audience;
-use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::ledger::v1;
 use sundbro_store::{Identity, OpenOptions, OwnDraft, OwnSigner, Store};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+
+pub use crate::streams::{Running, connect, connect_counted, kind_name, session};
 
 pub const GP: &str = "gp.example";
 pub const HOSPITAL: &str = "hospital.example";
@@ -105,15 +100,20 @@ pub struct Federation {
 impl Federation {
     /// GP, hospital and laboratory; one steward; one subject epoch.
     pub fn found() -> Self {
+        Self::of(&[GP, HOSPITAL, LAB])
+    }
+
+    /// As [`Federation::found`], of other members.
+    pub fn of(members: &[&str]) -> Self {
         let steward = key("steward", 1);
         let mut draft = Draft::found(Environment::Test);
         draft.add_steward("Region", steward.public());
-        for member in [GP, HOSPITAL, LAB] {
+        for member in members {
             let keys = [key(member, TRANSACTION), key(member, CHECKPOINT)];
             let card = make_card(&entry(member), &FederationId::FOUNDING, &keys).expect("a card");
             draft.add_member(&card).expect("a founder");
         }
-        draft.set_authority(vec![0x30; 64].into(), [GP, HOSPITAL, LAB].map(name));
+        draft.set_authority(vec![0x30; 64].into(), members.iter().map(|member| name(member)));
         draft.add_subject_epoch(|epoch| key_commitment(epoch, &subject_key(epoch)));
         let mut proposal = draft.propose().expect("a proposal");
         proposal.sign(&steward).expect("a steward");
@@ -330,80 +330,4 @@ pub fn draft(member: &MemberName, number: u64) -> OwnDraft {
 
 fn frame_blob(message: &impl prost::Message, salt: &str) -> Blob {
     Blob::frame(&digest(salt), &message.encode_to_vec(), Audience::Federation).expect("a blob")
-}
-
-/// One end of a session that runs.
-pub struct Running {
-    pub stop: CancellationToken,
-    pub task: JoinHandle<SessionEnd>,
-}
-
-impl Running {
-    /// How it ended.
-    pub async fn end(self) -> SessionEnd {
-        tokio::time::timeout(PATIENCE, self.task).await.expect("ends in time").expect("no panic")
-    }
-}
-
-/// Starts one side of a session.
-pub fn session(
-    gateway: &Gateway,
-    peer: &str,
-    inbound: mpsc::Receiver<Frame>,
-    outbound: mpsc::Sender<Frame>,
-) -> Running {
-    let stop = CancellationToken::new();
-    let (replication, peer, own_stop) = (gateway.replication.clone(), name(peer), stop.clone());
-    let inbound = ReceiverStream::new(inbound).map(Ok::<_, Status>);
-    let task =
-        tokio::spawn(async move { replication.session(peer, inbound, outbound, own_stop).await });
-    Running { stop, task }
-}
-
-/// Connects two gateways.
-pub fn connect(a: &Gateway, b: &Gateway) -> (Running, Running) {
-    let (to_b, from_a) = mpsc::channel(OUTBOUND_FRAMES);
-    let (to_a, from_b) = mpsc::channel(OUTBOUND_FRAMES);
-    (session(a, b.member.as_str(), from_b, to_b), session(b, a.member.as_str(), from_a, to_a))
-}
-
-/// Connects two gateways and counts the frames that `a` sends, by kind.
-pub fn connect_counted(
-    a: &Gateway,
-    b: &Gateway,
-) -> (Running, Running, Arc<std::sync::Mutex<BTreeMap<&'static str, usize>>>) {
-    let (to_middle, mut from_a) = mpsc::channel::<Frame>(OUTBOUND_FRAMES);
-    let (to_b, from_middle) = mpsc::channel(OUTBOUND_FRAMES);
-    let (to_a, from_b) = mpsc::channel(OUTBOUND_FRAMES);
-    let counts: Arc<std::sync::Mutex<BTreeMap<&'static str, usize>>> = Arc::default();
-    let counted = Arc::clone(&counts);
-    tokio::spawn(async move {
-        while let Some(frame) = from_a.recv().await {
-            *counted.lock().expect("lock").entry(kind_name(&frame)).or_default() += 1;
-            if to_b.send(frame).await.is_err() {
-                return;
-            }
-        }
-    });
-    let running_a = session(a, b.member.as_str(), from_b, to_middle);
-    let running_b = session(b, a.member.as_str(), from_middle, to_a);
-    (running_a, running_b, counts)
-}
-
-pub fn kind_name(frame: &Frame) -> &'static str {
-    use sundbro_proto::federation::v1::frame::Kind;
-    use sundbro_proto::federation::v1::{Want, want};
-    match &frame.kind {
-        None => "unknown",
-        Some(Kind::Hello(_)) => "hello",
-        Some(Kind::Heads(_)) => "heads",
-        Some(Kind::Consistency(_)) => "consistency",
-        Some(Kind::Want(Want { what: Some(want::What::Blobs(_)) })) => "want_blobs",
-        Some(Kind::Want(_)) => "want_entries",
-        Some(Kind::Chunk(_)) => "chunk",
-        Some(Kind::Payloads(_)) => "payloads",
-        Some(Kind::Charter(_)) => "charter",
-        Some(Kind::KeyGrant(_)) => "key_grant",
-        Some(Kind::Problem(_)) => "problem",
-    }
 }

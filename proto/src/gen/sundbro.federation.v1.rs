@@ -175,6 +175,10 @@ pub struct WantEntries {
     /// The tree that all proofs are for: the size of a checkpoint that the sender showed in Heads.
     #[prost(uint64, tag = "3")]
     pub tree_size: u64,
+    /// Where the answer may end, above `start` and at most `tree_size`: its last Chunk is the first one that reaches this
+    /// position. Whoever asks for a long log in such turns can stop between them. 0: `tree_size`.
+    #[prost(uint64, tag = "4")]
+    pub end: u64,
 }
 /// Asks for blobs. Answered by Payloads; a blob that the peer does not hold comes back in `missing`.
 #[derive(Clone, PartialEq, ::prost::Message)]
