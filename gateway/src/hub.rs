@@ -50,6 +50,9 @@ impl Hub {
     }
 }
 
+/// Why a log waits that grew by more than the charter allows in a day.
+pub const DAILY_LIMIT: &str = "DAILY_LIMIT";
+
 /// What is known about one peer's gateway.
 #[derive(Debug, Clone)]
 pub struct PeerView {
@@ -68,6 +71,8 @@ pub struct PeerView {
     pub incarnation: u32,
     /// Newest charter version that it follows, as it says.
     pub charter_version: u64,
+    /// Its log grew by more than the charter allows in a day, and the rest of it is not fetched yet.
+    pub held_back: bool,
 }
 
 impl PeerView {
@@ -80,6 +85,7 @@ impl PeerView {
             software: String::new(),
             incarnation: 0,
             charter_version: 0,
+            held_back: false,
         }
     }
 }
@@ -158,6 +164,15 @@ impl PeerTable {
     /// The peer told us its heads, its own log among them, and we found that one good.
     pub fn heads_heard(&self, member: &MemberName) {
         self.change(member, |row| row.view.heads_at = Some(Instant::now()));
+    }
+
+    /// Whether the rest of the peer's log waits since it grew too much today. Says whether that is news.
+    pub fn held_back(&self, member: &MemberName, held_back: bool) -> bool {
+        if self.rows().get(member).is_some_and(|row| row.view.held_back) == held_back {
+            return false;
+        }
+        self.change(member, |row| row.view.held_back = held_back);
+        true
     }
 
     /// The peer follows this charter version by now.

@@ -15,7 +15,7 @@ use sundbro_proto::gateway::v1::{Coverage, LogCoverage, LogState};
 use sundbro_store::index::IndexCounts;
 use sundbro_store::{LogState as StoredState, LogStatus, Store, StoreError};
 
-use crate::hub::PeerView;
+use crate::hub::{DAILY_LIMIT, PeerView};
 use crate::wire;
 
 /// Most gaps that the sentence for people names; the logs say all of them.
@@ -84,6 +84,8 @@ pub enum Gap {
     OwnLog(&'static str),
     /// Not everything that is here is in the index yet.
     NotIndexed(u64),
+    /// It grew by more than the charter allows in a day, and the rest comes later.
+    HeldBack,
     /// The log is followed no further, or waits; with the reason.
     NotFollowed(String),
     /// Blobs for us are not here.
@@ -163,6 +165,9 @@ impl LogView {
         if status.newest_seen_size > status.committed_size {
             gaps.push(Gap::Behind(status.newest_seen_size - status.committed_size));
         }
+        if self.is_held_back() {
+            gaps.push(Gap::HeldBack);
+        }
         // What a charter took back has no effect, so the index lacks nothing without it.
         let followed = match status.state {
             StoredState::Stopped { position, .. } | StoredState::Waiting { position, .. } => {
@@ -185,6 +190,12 @@ impl LogView {
         gaps
     }
 
+    /// Whether entries that were seen are not fetched since the log grew too much today.
+    fn is_held_back(&self) -> bool {
+        let grew = matches!(&self.peer, Peer::Seen(view) if view.held_back);
+        grew && self.status.newest_seen_size > self.status.committed_size
+    }
+
     /// Time since the writer's own gateway last told its heads.
     fn age(&self, terms: Terms) -> Option<Duration> {
         match &self.peer {
@@ -205,7 +216,12 @@ impl LogView {
                 (view.reachable, (!view.reachable && was).then_some(view.since), view.cause)
             }
         };
-        let (state, stopped) = state(&status.state);
+        let (state, stopped) = match state(&status.state) {
+            (LogState::Followed, None) if self.is_held_back() => {
+                (LogState::Waiting, Some((DAILY_LIMIT, status.committed_size)))
+            }
+            other => other,
+        };
         let (state_reason, state_position) = stopped.unwrap_or_default();
         LogCoverage {
             member: self.member.to_string(),
@@ -274,6 +290,9 @@ impl std::fmt::Display for Gap {
             Self::NeverHeard => f.write_str("its gateway was not heard since this one started"),
             Self::Old(age) => write!(f, "its gateway was last heard {} s ago", age.as_secs()),
             Self::Behind(entries) => write!(f, "{entries} entries are on their way"),
+            Self::HeldBack => {
+                write!(f, "its log grew by more than the charter allows in a day ({DAILY_LIMIT})")
+            }
             Self::OwnLog(reason) => write!(f, "others may know more of our own log ({reason})"),
             Self::NotIndexed(entries) => write!(f, "{entries} entries are being indexed"),
             Self::NotFollowed(reason) => write!(f, "its log is not followed ({reason})"),
@@ -309,6 +328,7 @@ mod tests {
             software: "sundbro/0.1.0".to_owned(),
             incarnation: 1,
             charter_version: 4,
+            held_back: false,
         })
     }
 
@@ -327,6 +347,12 @@ mod tests {
             },
             counts: IndexCounts { indexed_size: 7, ..IndexCounts::default() },
             peer: heard(terms, MAX_AGE),
+        }
+    }
+
+    fn hold_back(log: &mut LogView, _: Terms) {
+        if let Peer::Seen(view) = &mut log.peer {
+            view.held_back = true;
         }
     }
 
@@ -371,6 +397,8 @@ mod tests {
             Some(Gap::NeverHeard),
         );
         check(|log, _| log.status.newest_seen_size = 9, Some(Gap::Behind(2)));
+        // What was held back and has come since lacks no more.
+        check(hold_back, None);
         check(|log, _| log.counts.indexed_size = 6, Some(Gap::NotIndexed(1)));
         check(
             |log, _| {
@@ -404,6 +432,20 @@ mod tests {
         );
         check(|log, _| log.counts.missing_blobs = 3, Some(Gap::Blobs(3)));
         check(|log, _| log.counts.unknown_payloads = 1, Some(Gap::UnknownPayloads(1)));
+    }
+
+    #[test]
+    fn a_log_that_grew_too_much_says_why_it_lags() {
+        let terms = terms();
+        let mut log = whole(terms);
+        hold_back(&mut log, terms);
+        log.status.newest_seen_size = 9;
+        assert_eq!(log.gaps(terms), [Gap::Behind(2), Gap::HeldBack]);
+        let found = coverage(&[log], &all_searched(), terms);
+        assert!(!found.replication_complete && found.summary.contains("(DAILY_LIMIT)"));
+        let [log] = &found.logs[..] else { panic!("one log") };
+        assert_eq!((log.state(), log.state_position), (LogState::Waiting, 7));
+        assert_eq!(log.state_reason, "DAILY_LIMIT");
     }
 
     #[test]

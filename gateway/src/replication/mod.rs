@@ -12,6 +12,7 @@ mod end;
 mod frames;
 mod given;
 mod greeting;
+mod growth;
 mod holdings;
 mod link;
 mod own_log;
@@ -87,6 +88,8 @@ pub struct ReplicationSettings {
     /// what was asked for and is not wanted any more no more is on its way; enough of them that the round trip between
     /// two turns costs little.
     pub turn_bundles: u64,
+    /// What the charter lets a log grow, it may grow in this time: 24 hours, but where a test cannot wait.
+    pub growth_period: Duration,
     /// How long a charter that the peer announced is waited for.
     pub charter_timeout: Duration,
     /// How long peers are asked for our own log before it is signed.
@@ -107,6 +110,7 @@ impl Default for ReplicationSettings {
             reply_timeout: Duration::from_secs(30),
             slow_reply: Duration::from_secs(3),
             turn_bundles: 64,
+            growth_period: Duration::from_secs(86_400),
             charter_timeout: Duration::from_secs(10),
             own_log_patience: Duration::from_secs(5),
             dial_patience: Duration::from_secs(5),
@@ -141,6 +145,7 @@ pub(crate) struct Shared {
     context: ReplicationContext,
     holdings: holdings::Holdings,
     registry: Arc<registry::PullRegistry>,
+    growth: growth::Growth,
     own_log: OwnLogCheck,
 }
 
@@ -156,6 +161,7 @@ impl Replication {
         let shared = Shared {
             holdings: holdings::Holdings::new(),
             registry: Arc::new(registry::PullRegistry::new()),
+            growth: growth::Growth::new(context.settings.growth_period),
             own_log: OwnLogCheck::new(context.own.log),
             context,
         };
@@ -200,6 +206,16 @@ impl Shared {
         let history = self.context.charter.history();
         let members = history.current().active_members().map(|entry| entry.name.clone());
         members.filter(|name| *name != self.context.own.member).collect()
+    }
+
+    /// How many more bytes of a log, from a position on, may be fetched now.
+    fn room(&self, log: &LogId, position: u64) -> u64 {
+        self.growth.room(log, position, self.daily_limit(), tokio::time::Instant::now())
+    }
+
+    /// How many bytes a log may grow in a day.
+    fn daily_limit(&self) -> u64 {
+        self.context.charter.history().current().head().limits.max_log_bytes_per_day()
     }
 
     /// Runs what blocks beside the async tasks. A panic there is passed on: it is a defect here.

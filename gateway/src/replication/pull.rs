@@ -16,6 +16,7 @@ use super::SessionEnd;
 use super::holdings::View;
 use super::link::{Link, lock};
 use super::registry::{Claim, Lane};
+use crate::hub::DAILY_LIMIT;
 
 /// Logs fetched at once in one session: enough that one which is slow to come does not leave the stream idle, few enough
 /// that what is under way stays small.
@@ -81,6 +82,7 @@ impl Link {
                 Ok(()) = heads.changed() => {}
                 Ok(()) = blobs.changed() => {}
                 Ok(()) = charter.changed() => {}
+                () = self.shared.until_a_log_may_grow() => {}
                 else => return Ok(()),
             }
         }
@@ -104,7 +106,12 @@ impl Link {
             // An answer that nobody needs any more is still read to its end: two answers on one stream cannot be told
             // apart.
             let barred = barred || self.is_asked(*log, Lane::Entries);
-            if target.size() > committed && followed && !unproven && !barred {
+            if target.size() > committed
+                && followed
+                && !unproven
+                && !barred
+                && self.may_grow(log, committed)
+            {
                 jobs.push(Job::Entries(Box::new(target.clone())));
             }
         }
@@ -116,6 +123,22 @@ impl Link {
             }
         }
         jobs
+    }
+
+    /// Whether more of a log may be fetched today; tells everybody whether it is held back.
+    fn may_grow(&self, log: &LogId, committed: u64) -> bool {
+        let may = self.shared.room(log, committed) > 0;
+        let history = self.shared.context.charter.history();
+        if let Some(owner) = history.member_of_log(log)
+            && self.shared.context.peers.held_back(&owner.member, !may)
+            && !may
+        {
+            tracing::warn!(
+                ?log, member = %owner.member, reason = DAILY_LIMIT,
+                "a log grew by more than the charter allows in a day: the rest is fetched as the day goes on"
+            );
+        }
+        may
     }
 
     /// Whether a log waits for its turn in this session.

@@ -22,6 +22,8 @@ use super::{SessionEnd, Shared, frames, reasons};
 
 /// Chunks committed in one transaction: 4,096 entries, so that catching up costs few flushes of the disk.
 const CHUNKS_IN_COMMIT: usize = 16;
+/// What an entry with its blobs usually comes to: decides how many are asked for at once when few may still come today.
+const USUAL_ENTRY_BYTES: u64 = 1_024;
 
 /// Whether a newer tree continues ours.
 enum Continued {
@@ -56,7 +58,12 @@ impl Link {
         }
         let mut next = head.size();
         while next < target.size() && question.is_claimed() {
-            let end = self.turn_end(next, target.size());
+            // Of its own will a log goes on only as far as it may grow today.
+            let room = self.shared.room(&log, next);
+            if room == 0 {
+                return Ok(());
+            }
+            let end = self.turn_end(next, target.size(), room);
             // How long we took for the turn before is not the peer's fault.
             question.is_forward();
             if !question.send(want_entries(&log, next, end, target.size())).await? {
@@ -73,9 +80,11 @@ impl Link {
         Ok(())
     }
 
-    /// Where a turn ends that begins at `next`: with a bundle, or with the tree.
-    fn turn_end(&self, next: u64, tree_size: u64) -> u64 {
-        let turn = self.shared.context.settings.turn_bundles.max(1).saturating_mul(BUNDLE_ENTRIES);
+    /// Where a turn ends that begins at `next`: with a bundle, or with the tree. It is shorter when there is less room.
+    fn turn_end(&self, next: u64, tree_size: u64, room: u64) -> u64 {
+        let fit = room / (BUNDLE_ENTRIES * USUAL_ENTRY_BYTES);
+        let bundles = self.shared.context.settings.turn_bundles.min(fit).max(1);
+        let turn = bundles.saturating_mul(BUNDLE_ENTRIES);
         (next - next % BUNDLE_ENTRIES).saturating_add(turn).min(tree_size)
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use sundbro_ledger::ids::LogId;
 use sundbro_proto::federation::v1::{self as wire, Frame};
-use sundbro_store::{BlobKey, NewBlob};
+use sundbro_store::BlobKey;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -22,7 +23,7 @@ pub(super) enum Reply {
     /// A consistency proof, with the sizes that it is for.
     Proof(wire::Consistency),
     /// Blobs that were asked for and had not come yet, and those that the peer does not hold.
-    Blobs { blobs: Vec<NewBlob>, missing: Vec<BlobKey> },
+    Blobs { blobs: Vec<(BlobKey, Bytes)>, missing: Vec<BlobKey> },
     /// The peer cannot answer.
     Refused(&'static str),
 }
@@ -70,8 +71,8 @@ impl Link {
             |key: &wire::BlobKey| frames::key_from_wire(key).filter(|key| wanted.remove(key));
         let (mut blobs, mut missing) = (Vec::new(), Vec::new());
         payloads.blobs.retain(|blob| match blob.key.as_ref().and_then(&mut was_wanted) {
-            Some(BlobKey { kind, commitment, .. }) => {
-                blobs.push(NewBlob { kind, commitment, bytes: blob.bytes.clone() });
+            Some(key) => {
+                blobs.push((key, blob.bytes.clone()));
                 false
             }
             None => true,

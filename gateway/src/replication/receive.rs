@@ -142,6 +142,10 @@ impl Link {
             && !history.has_ended_checkpoint_key(&self.peer)
             && !self.shows_more.load(Ordering::Relaxed)
             && !self.shared.knows_entries_of(&self.peer).await?;
+        if has_nothing {
+            let its_logs = history.logs().filter(|(_, owner)| owner.member == self.peer);
+            its_logs.for_each(|(log, _)| self.shared.growth.saw(*log, 0, true));
+        }
         if heard_of_itself || has_nothing {
             context.peers.heads_heard(&self.peer);
         }
@@ -176,6 +180,8 @@ impl Link {
         } else {
             self.shared.saw(checkpoint.clone()).await?;
         }
+        let (log, by_author) = (checkpoint.log_id(), self.source_of(&checkpoint.log_id()));
+        self.shared.growth.saw(log, checkpoint.size(), by_author == Source::Author);
         self.showed(checkpoint);
         Ok(())
     }

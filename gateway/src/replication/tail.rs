@@ -8,7 +8,7 @@ use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
 use sundbro_ledger::ids::LogId;
 use sundbro_proto::federation::v1 as wire;
-use sundbro_store::{BlobKey, BlobKind, LogState, NewBlob};
+use sundbro_store::{BlobKey, BlobKind, LogState};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -126,6 +126,7 @@ impl Shared {
         let status = store.log_status(&log).map_err(ours)?;
         let head = store.log_head(&log).map_err(ours)?;
         let fits = chunk.start == head.size() && end_of(&chunk) == target.size();
+        let fits = fits && self.room(&log, head.size()) > 0;
         if !fits || !matches!(status.state, LogState::Followed) {
             return Ok(());
         }
@@ -160,9 +161,7 @@ impl Shared {
             let wanted = pushed.extract_if(.., |(key, _)| {
                 key.kind == kind && missing.binary_search_by(|one| one.cmp(key)).is_ok()
             });
-            let blobs: Vec<_> = wanted
-                .map(|(key, bytes)| NewBlob { kind, commitment: key.commitment, bytes })
-                .collect();
+            let blobs: Vec<_> = wanted.collect();
             if !blobs.is_empty() {
                 self.put_blobs(log, &blobs)?;
             }

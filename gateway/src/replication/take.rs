@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
 use sundbro_ledger::history::CharterHistory;
@@ -11,8 +12,10 @@ use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_ledger::log::{LogHead, Refusal};
 use sundbro_ledger::transaction::VerifiedTransaction;
 use sundbro_store::{
-    AppendReplicaError, EQUIVOCATION, LogState, NewBlob, PutBlobError, StoreError,
+    AppendReplicaError, BlobKey, BlobKind, EQUIVOCATION, LogState, NewBlob, PutBlobError,
+    StoreError,
 };
+use tokio::time::Instant;
 
 use super::holdings::Holding;
 use super::own_log::root_at;
@@ -88,7 +91,7 @@ impl Shared {
         if !entries.is_empty() {
             match store.append_replica(log, entries, target, head) {
                 // From here the entries survive a crash: the next session goes on after them.
-                Ok(()) => {}
+                Ok(()) => self.grew_by(log, entries),
                 // Stopped meanwhile, by what another session brought.
                 Err(AppendReplicaError::LogStopped(_)) => return Ok(()),
                 Err(error) => return Err(SessionEnd::ours("entries were not stored", error)),
@@ -110,6 +113,24 @@ impl Shared {
         self.after_entries().map_err(ours)
     }
 
+    /// Counts entries and the payloads that they name; details are counted when they come.
+    fn grew_by(&self, log: &LogId, entries: &[VerifiedTransaction]) {
+        let counted = entries.iter().filter(|it| self.growth.counts(log, it.header().position));
+        let bytes = |it: &VerifiedTransaction| {
+            it.entry_bytes().len() as u64 + u64::from(it.header().payload_size)
+        };
+        self.growth.add(*log, counted.map(bytes).sum(), self.daily_limit(), Instant::now());
+    }
+
+    /// Counts the details among some blobs: no header names their size.
+    fn grew_by_details(&self, log: &LogId, blobs: &[(BlobKey, Bytes)]) {
+        let counts =
+            |key: &BlobKey| key.kind == BlobKind::Detail && self.growth.counts(log, key.position);
+        let counted = blobs.iter().filter(|(key, _)| counts(key));
+        let bytes = counted.map(|(_, bytes)| bytes.len() as u64).sum();
+        self.growth.add(*log, bytes, self.daily_limit(), Instant::now());
+    }
+
     /// Judges what was just committed by the charter in force, if that is not the one by which it was verified. Either
     /// the new charter's own look at all logs saw the entries, or this one sees the new charter. Blocking.
     pub(super) fn judge_again_after(
@@ -129,9 +150,18 @@ impl Shared {
     }
 
     /// Stores blobs that were asked for. Blocking.
-    pub(super) fn put_blobs(&self, log: &LogId, blobs: &[NewBlob]) -> Result<(), SessionEnd> {
-        match self.context.store.put_blobs(blobs) {
-            Ok(()) => {}
+    pub(super) fn put_blobs(
+        &self,
+        log: &LogId,
+        blobs: &[(BlobKey, Bytes)],
+    ) -> Result<(), SessionEnd> {
+        let new = |(key, bytes): &(BlobKey, Bytes)| NewBlob {
+            kind: key.kind,
+            commitment: key.commitment,
+            bytes: bytes.clone(),
+        };
+        match self.context.store.put_blobs(&blobs.iter().map(new).collect::<Vec<_>>()) {
+            Ok(()) => self.grew_by_details(log, blobs),
             Err(PutBlobError::Store(error)) => {
                 return Err(SessionEnd::ours("blobs were not stored", error));
             }

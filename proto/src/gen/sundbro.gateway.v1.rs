@@ -94,7 +94,7 @@ pub enum LogState {
     Stopped = 2,
     /// Its owner withholds the proof that a newer checkpoint continues what we hold.
     Stalled = 3,
-    /// It needs a charter version or format that is not here yet.
+    /// It needs a charter version or format that is not here yet, or grew by more than the charter allows in a day.
     Waiting = 4,
 }
 impl LogState {
