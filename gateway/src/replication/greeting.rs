@@ -3,6 +3,7 @@
 //! Pure: a Hello comes in, a decision goes out.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use sundbro_ledger::ids::{FederationId, MemberName};
 use sundbro_proto::federation::v1::Hello;
@@ -14,6 +15,15 @@ use crate::subject::keys::MAX_EPOCHS;
 pub const PROTOCOL_MIN: u32 = 1;
 /// Highest protocol version that this gateway speaks.
 pub const PROTOCOL_MAX: u32 = 1;
+/// The versions that this gateway speaks.
+pub fn spoken() -> RangeInclusive<u32> {
+    #[cfg(feature = "protocol-2")]
+    if let Some(named) = super::protocol_2::spoken() {
+        return named;
+    }
+    PROTOCOL_MIN..=PROTOCOL_MAX
+}
+
 /// Longest software name in a Hello, in bytes.
 const MAX_SOFTWARE_BYTES: usize = 64;
 
@@ -83,7 +93,7 @@ impl GreetingError {
     }
 }
 
-/// Judges a peer's Hello.
+/// Judges a peer's Hello, by the versions that we said we speak.
 ///
 /// # Errors
 /// [`GreetingError`]; the stream ends with it.
@@ -92,9 +102,10 @@ pub fn judge(
     own: &MemberName,
     peer: &MemberName,
     federation: &FederationId,
+    spoken: &RangeInclusive<u32>,
 ) -> Result<Greeting, GreetingError> {
     // First of all: what else a Hello of another protocol means, we cannot know.
-    let protocol = settle_protocol(hello, own, peer)?;
+    let protocol = settle_protocol(hello, own, peer, spoken)?;
     if hello.member != peer.as_str() {
         return Err(GreetingError::OtherMember(peer.clone()));
     }
@@ -124,17 +135,19 @@ fn settle_protocol(
     hello: &Hello,
     own: &MemberName,
     peer: &MemberName,
+    spoken: &RangeInclusive<u32>,
 ) -> Result<u32, GreetingError> {
     let (min, max) = (hello.protocol_min, hello.protocol_max);
     if min == 0 || min > max {
         return Err(GreetingError::Malformed("the range of protocol versions is empty"));
     }
-    if min <= PROTOCOL_MAX && max >= PROTOCOL_MIN {
-        return Ok(max.min(PROTOCOL_MAX));
+    let (own_min, own_max) = (*spoken.start(), *spoken.end());
+    if min <= own_max && max >= own_min {
+        return Ok(max.min(own_max));
     }
-    let ours = format!("{PROTOCOL_MIN} to {PROTOCOL_MAX}");
+    let ours = format!("{own_min} to {own_max}");
     let theirs = format!("{min} to {max}");
-    let we_are_behind = PROTOCOL_MAX < min;
+    let we_are_behind = own_max < min;
     let (behind, behind_range, ahead, ahead_range) = if we_are_behind {
         (own.clone(), ours, peer.clone(), theirs)
     } else {
@@ -166,13 +179,20 @@ mod tests {
     }
 
     fn judged(hello: &Hello) -> Result<Greeting, GreetingError> {
-        judge(hello, &name("lab.example"), &name("gp.example"), &FederationId::new([1; 32]))
+        speaking(1..=1, hello)
+    }
+
+    fn speaking(spoken: RangeInclusive<u32>, hello: &Hello) -> Result<Greeting, GreetingError> {
+        let (own, peer) = (name("lab.example"), name("gp.example"));
+        judge(hello, &own, &peer, &FederationId::new([1; 32]), &spoken)
     }
 
     #[test]
     fn settles_on_the_lower_of_the_two_highest_versions() {
         let greeting = judged(&hello()).expect("fits");
         assert_eq!((greeting.protocol, greeting.charter_version), (1, 5));
+        let settled = |spoken| speaking(spoken, &hello()).expect("fits").protocol;
+        assert_eq!((settled(1..=2), settled(2..=9), settled(3..=3)), (2, 3, 3));
     }
 
     #[test]
@@ -181,6 +201,8 @@ mod tests {
         let error = judged(&newer).expect_err("no common version");
         assert_eq!(error.reason(), "PROTOCOL_MISMATCH");
         assert!(error.to_string().starts_with("lab.example must upgrade"), "{error}");
+        let error = speaking(4..=5, &hello()).expect_err("no common version");
+        assert!(error.to_string().starts_with("gp.example must upgrade"), "{error}");
     }
 
     #[test]

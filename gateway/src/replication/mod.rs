@@ -16,6 +16,8 @@ mod growth;
 mod holdings;
 mod link;
 mod own_log;
+#[cfg(feature = "protocol-2")]
+mod protocol_2;
 mod pull;
 mod pull_blobs;
 mod pull_entries;

@@ -93,6 +93,8 @@ impl Link {
             Kind::Charter(frame) => self.take_charters(frame).await?,
             Kind::KeyGrant(frame) => self.take_grant(frame).await?,
             Kind::Problem(problem) => {
+                #[cfg(feature = "protocol-2")]
+                self.hear_protocol_2(&problem);
                 let reason = reasons::known(&problem.reason);
                 if problem.closing {
                     return Err(SessionEnd::Told(reason));

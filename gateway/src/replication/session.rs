@@ -95,6 +95,12 @@ where
             return end;
         }
     }
+    #[cfg(feature = "protocol-2")]
+    if let Some(frame) = link.frame_of_protocol_2()
+        && let Err(end) = link.send_frame(frame).await
+    {
+        return end;
+    }
     let (ask, asked) = mpsc::channel(MAX_REQUESTS);
     let (push, pushed) = mpsc::channel(PUSHED_FRAMES);
     let end = tokio::select! {
@@ -122,9 +128,10 @@ where
 {
     let context = &shared.context;
     let federation = context.charter.history().federation_id();
+    let spoken = greeting::spoken();
     let hello = Hello {
-        protocol_min: greeting::PROTOCOL_MIN,
-        protocol_max: greeting::PROTOCOL_MAX,
+        protocol_min: *spoken.start(),
+        protocol_max: *spoken.end(),
         software: greeting::SOFTWARE.to_owned(),
         member: context.own.member.to_string(),
         federation_id: federation.as_bytes().to_vec().into(),
@@ -148,7 +155,7 @@ where
             ));
         }
     };
-    greeting::judge(&hello, &context.own.member, peer, &federation)
+    greeting::judge(&hello, &context.own.member, peer, &federation, &spoken)
         .map_err(|error| SessionEnd::fault(error.reason(), error.to_string()))
 }
 

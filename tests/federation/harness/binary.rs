@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::place::Place;
 
-/// Path of the binary. SUNDBRO_BIN names another one, which must have the features `stop-points` and `sabotage`.
+/// Path of the binary. SUNDBRO_BIN names another one, which must have the test-only features.
 pub fn sundbro() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("SUNDBRO_BIN") {
@@ -24,7 +24,7 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--locked", "-p", "sundbro-gateway", "--bin", "sundbro"])
-        .args(["--features", "stop-points,sabotage", "--message-format", "json"])
+        .args(["--features", "stop-points,sabotage,protocol-2", "--message-format", "json"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit())
         .output()

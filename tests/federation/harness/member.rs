@@ -73,6 +73,11 @@ impl Member {
         self.gateway = Some(self.launch(None));
     }
 
+    /// From its next start on the gateway speaks these versions of the protocol.
+    pub fn speaks(&mut self, versions: &str) {
+        self.place = self.place.clone().with("SUNDBRO_PROTOCOLS", versions);
+    }
+
     /// Starts a gateway that blocks in a window of the append path; the file that is returned says that it does.
     pub fn start_stopping_at(&mut self, point: &'static str, skip: u32) -> PathBuf {
         assert!(self.gateway.is_none(), "{} runs already", self.name);
