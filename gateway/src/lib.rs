@@ -30,6 +30,7 @@ pub mod lobby;
 pub mod local;
 pub mod locate;
 pub mod node;
+pub mod policy;
 pub mod publisher;
 pub mod reason;
 pub mod replication;

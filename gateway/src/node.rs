@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use sundbro_adapters::Adapter;
 use sundbro_adapters::documents::{DocumentsAdapter, DocumentsSettings, IdentifierSystems};
 use sundbro_adapters::profile::Profile;
@@ -33,6 +32,7 @@ use crate::hub::{Hub, PeerTable};
 use crate::identity::OwnKeys;
 use crate::ingest::{self, IngestContext, Ingests};
 use crate::locate::{Finder, LocateContext};
+use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle};
 use crate::replication::{
     FederationEndpoint, OwnIdentity, OwnLogState, Replication, ReplicationContext,
@@ -41,7 +41,6 @@ use crate::replication::{
 use crate::retrieval::acknowledge::{self, AcknowledgeContext, Acknowledgements};
 use crate::retrieval::channels::DialledChannels;
 use crate::retrieval::owner::{Owner, OwnerContext, SourceSet};
-use crate::retrieval::policy::Policy;
 use crate::retrieval::requester::{Requester, RequesterContext};
 use crate::retrieval::service::RetrievalApi;
 use crate::retrieval::signer::ServiceSigner;
@@ -91,7 +90,7 @@ struct Ground {
     store: Arc<Store>,
     charter: Arc<CharterBook>,
     subjects: Arc<SubjectKeys>,
-    policy: Policy,
+    policy: Arc<PolicyBook>,
     federation_tls: Arc<FederationTls>,
     local_tls: Arc<LocalTls>,
 }
@@ -124,13 +123,10 @@ fn lay_ground(config: Config, options: Options) -> Result<Ground, CliError> {
     let usage = |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Usage, error);
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Failed, error);
-    let policy = match &config.policy_file {
-        Some(file) => Policy::load(file).map_err(|error| usage(error.into()))?,
-        None => {
-            tracing::warn!("no policy is configured: nobody is granted anything");
-            Policy::deny_all()
-        }
-    };
+    if config.policy_dir.is_none() {
+        tracing::warn!("no policy is configured: nobody is granted anything");
+    }
+    let policy = PolicyBook::open(config.policy_dir.clone())?;
     let keys = Arc::new(OwnKeys::load(&config.keys_dir).map_err(|error| usage(error.into()))?);
     let subjects =
         Arc::new(SubjectKeys::open(&config.keys_dir).map_err(|error| usage(error.into()))?);
@@ -237,7 +233,7 @@ async fn run(
         signer: signer.clone(),
         store: store.clone(),
         charter: charter.clone(),
-        policy: Arc::new(ArcSwap::from_pointee(policy)),
+        policy: policy.clone(),
         sources: Arc::new(SourceSet::new(
             ingests.values().map(|ingest| ingest.adapter().clone()),
             Box::new(move |name| match again.get(name).cloned() {
@@ -304,7 +300,7 @@ async fn run(
             store: store.clone(),
             charter: charter.clone(),
             subjects: subjects.clone(),
-            operations: Arc::new(Assembled { store, ingests }),
+            operations: Arc::new(Assembled { store, ingests, policy: policy.clone() }),
         })));
 
     let addresses = (
@@ -331,6 +327,7 @@ async fn run(
     ));
     tasks.spawn(watch_files(federation_tls.clone(), stop.clone()));
     tasks.spawn(watch_files(local_tls, stop.clone()));
+    tasks.spawn(crate::policy::watch(policy, stop.clone()));
     let followers = (federation_tls.clone(), subjects.clone());
     tasks.spawn(follow_charter(charter.clone(), followers, stop.clone()));
     let dial = TlsDial::new(federation_tls, charter, config.dial.clone());
@@ -348,11 +345,16 @@ async fn run(
 struct Assembled {
     store: Arc<Store>,
     ingests: Arc<Ingests>,
+    policy: Arc<PolicyBook>,
 }
 
 impl Operations for Assembled {
     fn signing_stop(&self) -> Option<SigningStop> {
         self.store.signing_stop()
+    }
+
+    fn policy(&self) -> PolicyState {
+        self.policy.state()
     }
 
     fn adapters(&self) -> Vec<AdapterState> {

@@ -185,6 +185,14 @@ reasons! {
         "Two files of a folder carry one document id; both are registered." =>
         "Check whether one of them is a copy that should be removed.";
 
+    // Policy.
+    POLICY_INVALID:
+        "The policy folder holds something that is no policy; the policy before it stays in force." =>
+        "Run `sundbro policy check`: it names file and line; the folder is read again when it changes.";
+    POLICY_RULE_FAILED:
+        "A rule of the policy could not be evaluated, so the request was refused." =>
+        "Look for the rule in the gateway's log: it counts too far, or reads an attribute of a record that it names.";
+
     // Our fault.
     TLS_MATERIAL_UNUSABLE:
         "A certificate, key or revocation list cannot be used." =>

@@ -60,7 +60,7 @@ fn a_minimal_file_gets_every_default() {
     assert_eq!(config.gate_file, Path::new("/etc/sundbro/data/signing.gate"));
     assert_eq!(config.keys_dir, Path::new("/etc/sundbro/data/keys"));
     assert_eq!(config.coverage_max_age.as_secs(), 60);
-    assert_eq!(config.policy_file, None);
+    assert_eq!(config.policy_dir, None);
     assert!(config.documents.is_empty() && config.dial.is_empty());
 }
 

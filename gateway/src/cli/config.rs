@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{CliError, Output};
+use crate::policy::{Policy, PolicyError};
 
 /// `sundbro config`.
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub(super) struct Config {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check the file, and that the files it names are there and no secret is readable by everybody.
+    /// Check the file and the policies, and that the files it names are there and no secret is readable by everybody.
     Check {
         /// The configuration.
         #[arg(default_value = "gateway.toml", env = "SUNDBRO_CONFIG")]
@@ -37,6 +38,17 @@ impl Config {
                     source.name,
                 ));
                 unreadable.push(source.name.clone());
+            }
+        }
+        if let Some(dir) = &config.policy_dir {
+            match Policy::load(dir) {
+                Ok(_) => {}
+                // Between this and the first start lies `sundbro init`.
+                Err(PolicyError::Absent(dir)) => text.push_str(&format!(
+                    "\n{} is not there yet: `sundbro init` writes the default policies",
+                    dir.display()
+                )),
+                Err(error) => return Err(error.into()),
             }
         }
         let json = serde_json::json!({

@@ -16,6 +16,7 @@ use super::files::read_history;
 use super::{CliError, Exit, Output};
 use crate::config::Config;
 use crate::identity::OwnKeys;
+use crate::policy::{self, PolicyError};
 
 /// `sundbro init`.
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ impl Init {
             );
             return Err(CliError::new(Exit::Usage, what));
         }
+        let writes_policies = policies_are_absent(&config)?;
         // The keys are looked at now, so that a wrong folder is not found out at the first start.
         OwnKeys::load(&config.keys_dir).map_err(|error| CliError::new(Exit::Usage, error))?;
         let store = Store::open(&config.data_dir, open_options(&config))
@@ -67,17 +69,35 @@ impl Init {
                 .put_charter(&charter.to_wire())
                 .map_err(|error| CliError::new(Exit::Failed, error))?;
         }
+        let mut text = String::new();
+        if let Some(dir) = writes_policies {
+            policy::defaults::write(dir).map_err(|error| CliError::new(Exit::Failed, error))?;
+            text = format!(
+                "the default policies are in {}: read them before others may\n",
+                dir.display()
+            );
+        }
         let version = current.version();
-        let text = format!(
+        text += &format!(
             "{} is set up in federation {typed}, charter version {version}: start it with `sundbro run`",
             config.member
         );
         let json = serde_json::json!({
             "member": config.member.as_str(), "federation_id": typed.to_string(),
-            "charter_version": version,
+            "charter_version": version, "default_policies": writes_policies,
         });
         output.print(&text, &json);
         Ok(())
+    }
+}
+
+/// The configured folder of policies if it is not there yet. One that is there must be valid.
+fn policies_are_absent(config: &Config) -> Result<Option<&std::path::Path>, CliError> {
+    let Some(dir) = config.policy_dir.as_deref() else { return Ok(None) };
+    match policy::Policy::load(dir) {
+        Ok(_) => Ok(None),
+        Err(PolicyError::Absent(_)) => Ok(Some(dir)),
+        Err(error) => Err(error.into()),
     }
 }
 

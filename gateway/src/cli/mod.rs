@@ -12,6 +12,7 @@ mod init;
 mod log;
 mod member;
 mod operate;
+mod policy;
 mod record;
 mod run;
 mod verify;
@@ -24,6 +25,7 @@ pub use exit::Exit;
 pub(crate) use init::open_options;
 
 use crate::config::ConfigError;
+use crate::policy::PolicyError;
 use crate::status::chain;
 
 /// A federation gateway for health records: every organisation keeps its own.
@@ -67,6 +69,8 @@ enum Command {
     Audit(operate::Audit),
     /// Make certificates for development.
     Certs(certs::Certs),
+    /// Check, explain and test policies without starting anything.
+    Policy(policy::Policy),
     /// Look at a configuration without starting anything.
     Config(config::Config),
 }
@@ -93,6 +97,13 @@ impl CliError {
     pub fn reason(mut self, reason: crate::reason::Reason) -> Self {
         self.reason = Some(reason.code);
         self
+    }
+}
+
+impl From<PolicyError> for CliError {
+    fn from(error: PolicyError) -> Self {
+        let reason = error.reason();
+        Self::new(Exit::Usage, error).reason(reason)
     }
 }
 
@@ -175,6 +186,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Orphans(command) => command.run(output),
         Command::Audit(command) => command.run(output),
         Command::Certs(command) => command.run(output),
+        Command::Policy(command) => command.run(output),
         Command::Config(command) => command.run(output),
     };
     match result {

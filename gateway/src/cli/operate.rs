@@ -41,6 +41,7 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         status.incarnation,
         coverage_lines(&coverage),
     );
+    text.push_str(&policy_line(status.policy.as_ref()));
     for adapter in &status.adapters {
         let health = if adapter.healthy { "reads" } else { adapter.cause.as_str() };
         let scan = if adapter.scanned { "" } else { ", first scan not finished" };
@@ -57,6 +58,10 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         "signing_stopped_reason": status.signing_stopped_reason,
         "signing_stopped_cure": status.signing_stopped_cure,
         "coverage": coverage_json(&coverage),
+        "policy": status.policy.as_ref().map(|policy| serde_json::json!({
+            "sha256": hex::encode(&policy.sha256), "rules": policy.rules,
+            "trouble_reason": policy.trouble_reason, "trouble": policy.trouble,
+        })),
         "adapters": status.adapters.iter().map(|adapter| serde_json::json!({
             "name": adapter.name, "healthy": adapter.healthy, "cause": adapter.cause,
             "records": adapter.records, "quarantined": adapter.quarantined,
@@ -65,6 +70,15 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
     });
     output.print(text.trim_end(), &json);
     Ok(())
+}
+
+fn policy_line(policy: Option<&api::PolicyStatus>) -> String {
+    let Some(policy) = policy else { return String::new() };
+    let line = format!("policy: {} rules, SHA-256 {}\n", policy.rules, hex::encode(&policy.sha256));
+    match policy.trouble_reason.as_str() {
+        "" => line,
+        reason => format!("{line}policy trouble ({reason}): {}\n", policy.trouble),
+    }
 }
 
 /// `sundbro quarantine`.

@@ -166,8 +166,8 @@ pub struct Documents {
 #[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Table of roles and purposes.
-    pub file: Option<PathBuf>,
+    /// Folder of Cedar policies.
+    pub dir: Option<PathBuf>,
 }
 
 /// `[log]`.

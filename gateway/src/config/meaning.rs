@@ -46,10 +46,8 @@ pub(super) fn meaning(
     let local = reader.local(&written.local);
     let dial = reader.dial(&written.dial);
     let documents = reader.documents(&written.adapters.documents, profile);
-    let policy_file = written.policy.file.as_deref().map(|file| resolve(&reader.base, file));
-    if let Some(file) = &policy_file {
-        reader.exists("policy.file", file, "write the policy there; docs/operate.md shows one");
-    }
+    // Not looked for: `sundbro init` writes it, and what is in it is checked where it is read.
+    let policy_dir = reader.optional_path(written.policy.dir.as_deref());
     let log = reader.log(&written.log);
     Some(Config {
         file: path.to_owned(),
@@ -65,7 +63,7 @@ pub(super) fn meaning(
         local: local?,
         dial,
         documents,
-        policy_file,
+        policy_dir,
         log,
     })
 }

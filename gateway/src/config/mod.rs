@@ -51,8 +51,8 @@ pub struct Config {
     pub dial: BTreeMap<MemberName, Endpoint>,
     /// Folders of documents.
     pub documents: Vec<DocumentsSource>,
-    /// Who may read what. `None`: nobody is granted anything (deny by default).
-    pub policy_file: Option<PathBuf>,
+    /// Folder of policies: who may read what. `None`: nobody is granted anything (deny by default).
+    pub policy_dir: Option<PathBuf>,
     /// Log lines.
     pub log: LogSettings,
 }

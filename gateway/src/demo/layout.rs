@@ -183,7 +183,7 @@ operator = true
 auditor = true
 
 [policy]
-file = "policy.toml"
+dir = "policy"
 
 [log]
 format = "json"
@@ -233,12 +233,3 @@ fn free_ports() -> io::Result<[u16; 10]> {
     }
     Ok(ports)
 }
-
-/// Who may read what in the demo: those who treat, and nobody else.
-pub const POLICY: &str = r#"# Who may read this organisation's records.
-[[rule]]
-id = "treating-staff"
-sentence = "midwives, doctors and health visitors of any member may read records for treatment"
-roles = ["midwife", "doctor", "health-visitor"]
-purposes = ["TREAT"]
-"#;

@@ -84,10 +84,10 @@ fn sabotage(story: &mut Story, step: &str) -> io::Result<()> {
         }
         // The hospital lets clerks read.
         "refuse" => {
-            let policy = hospital.join("policy.toml");
-            let text =
-                fs::read_to_string(&policy)?.replace("\"midwife\"", "\"midwife\", \"clerk\"");
-            fs::write(policy, text)?;
+            let rules = hospital.join("policy/treatment.cedar");
+            let both = "Role::\"midwife\", Role::\"clerk\"";
+            let text = fs::read_to_string(&rules)?.replace("Role::\"midwife\"", both);
+            fs::write(rules, text)?;
             drop(story.gateways[HOSPITAL].take());
             story.start_one(HOSPITAL).map_err(other)
         }

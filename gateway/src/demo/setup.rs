@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, ORGANISATIONS, POLICY};
+use super::layout::{Layout, ORGANISATIONS};
 use super::process::{Ended, run, run_with_input};
 use super::{documents, layout};
 use crate::cli::connect::ClientFile;
@@ -65,7 +65,6 @@ pub fn prepare(layout: &Layout, who: usize, federation: Option<&str>) -> Result<
         let text = toml::to_string(&file).map_err(|error| error.to_string())?;
         std::fs::write(folder.join(format!("{client}.toml")), text).map_err(&making)?;
     }
-    std::fs::write(folder.join("policy.toml"), POLICY).map_err(&making)?;
     for (source, story) in organisation.sources {
         documents::write_all(&layout.documents(who, source), story).map_err(&making)?;
     }

@@ -24,9 +24,6 @@ pub const ACKNOWLEDGED: &str = "ACKNOWLEDGED";
 /// The owner gave no answer that could be used, or the local client went away.
 pub const NOT_RECEIVED: &str = "NOT_RECEIVED";
 
-/// Stands for a rule where the record does not exist: nothing permitted it, whatever the policy says.
-pub const NO_SUCH_RECORD: &str = "no-such-record";
-
 /// One retrieval, as its audit entries name it.
 #[derive(Clone)]
 pub struct Story {

@@ -9,7 +9,6 @@ pub mod audit;
 pub mod channels;
 pub mod owner;
 pub mod parts;
-pub mod policy;
 pub mod requester;
 pub mod service;
 pub mod signer;

@@ -11,8 +11,8 @@ use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
     AdapterStatus, GetStatusRequest, GetStatusResponse, ListOrphansRequest, ListOrphansResponse,
-    ListQuarantineRequest, ListQuarantineResponse, PublishCharterRequest, PublishCharterResponse,
-    QuarantinedItem,
+    ListQuarantineRequest, ListQuarantineResponse, PolicyStatus, PublishCharterRequest,
+    PublishCharterResponse, QuarantinedItem,
 };
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{Quarantined, Store, StoreError};
@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 use super::{BadField, StoreFailed, answer, page};
 use crate::charter_book::{CharterBook, OfferCharterError};
 use crate::locate::{Finder, LocateError};
+use crate::policy::PolicyState;
 use crate::reason::{self, Reason};
 use crate::status::{self, Culprit, Fault, Retry, Situation};
 use crate::subject::SubjectKeys;
@@ -36,6 +37,9 @@ const MAX_ORPHAN_SCAN: usize = 20_000;
 pub trait Operations: Send + Sync {
     /// Why nothing is signed. `None`: signing goes on, or has not begun.
     fn signing_stop(&self) -> Option<SigningStop>;
+
+    /// The policy in force.
+    fn policy(&self) -> PolicyState;
 
     /// The adapters, as they are now. May block briefly.
     fn adapters(&self) -> Vec<AdapterState>;
@@ -165,6 +169,7 @@ impl AdminContext {
             coverage: Some(self.finder.coverage()?),
             start_time: Some(wire::timestamp_seconds(self.started_unix_seconds)),
             adapters: adapters.collect::<Result<_, StoreError>>()?,
+            policy: Some(policy_to_wire(self.operations.policy())),
         })
     }
 
@@ -226,6 +231,19 @@ impl AdminContext {
             answer.next_page_token = page::token(&token);
         }
         Ok(answer)
+    }
+}
+
+fn policy_to_wire(state: PolicyState) -> PolicyStatus {
+    let (reason, message) = match state.trouble {
+        Some((reason, message)) => (reason.code, message),
+        None => ("", String::new()),
+    };
+    PolicyStatus {
+        sha256: Bytes::copy_from_slice(&state.sha256),
+        rules: u32::try_from(state.rules).unwrap_or(u32::MAX),
+        trouble_reason: reason.to_owned(),
+        trouble: message,
     }
 }
 

@@ -17,6 +17,17 @@ impl ::core::fmt::Debug for GetStatusResponse {
             .field("coverage", &self.coverage)
             .field("start_time", &self.start_time)
             .field("adapters", &self.adapters)
+            .field("policy", &self.policy)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for PolicyStatus {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("PolicyStatus")
+            .field("sha256", &crate::withheld::one(&self.sha256))
+            .field("rules", &self.rules)
+            .field("trouble_reason", &crate::withheld::one(&self.trouble_reason))
+            .field("trouble", &crate::withheld::one(&self.trouble))
             .finish()
     }
 }

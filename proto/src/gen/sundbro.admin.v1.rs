@@ -34,6 +34,27 @@ pub struct GetStatusResponse {
     /// One for each adapter.
     #[prost(message, repeated, tag = "9")]
     pub adapters: ::prost::alloc::vec::Vec<AdapterStatus>,
+    /// The policy in force.
+    #[prost(message, optional, tag = "10")]
+    pub policy: ::core::option::Option<PolicyStatus>,
+}
+/// Which policy decides who may read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct PolicyStatus {
+    /// SHA-256 over the policy schema and files, as in grants; 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub sha256: ::prost::bytes::Bytes,
+    /// How many rules there are. With 0 nobody is granted anything.
+    #[prost(uint32, tag = "2")]
+    pub rules: u32,
+    /// What is wrong: empty, `POLICY_INVALID` when the folder holds something else that was not taken, or
+    /// `POLICY_RULE_FAILED` when a rule could not be evaluated.
+    #[prost(string, tag = "3")]
+    pub trouble_reason: ::prost::alloc::string::String,
+    /// In a sentence, with file and line. Empty while nothing is wrong.
+    #[prost(string, tag = "4")]
+    pub trouble: ::prost::alloc::string::String,
 }
 /// How one adapter does.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

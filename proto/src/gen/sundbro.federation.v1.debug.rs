@@ -103,6 +103,7 @@ impl ::core::fmt::Debug for WantEntries {
             .field("log_id", &crate::withheld::one(&self.log_id))
             .field("start", &self.start)
             .field("tree_size", &self.tree_size)
+            .field("end", &self.end)
             .finish()
     }
 }

@@ -50,7 +50,7 @@ operator = true
 auditor = true
 
 [policy]
-file = "policy.toml"
+dir = "policy"
 
 [log]
 format = "json"

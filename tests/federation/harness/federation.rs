@@ -23,12 +23,6 @@ const NAMES: [&str; 5] = [
 ];
 const STEWARDS: [&str; 2] = ["regional-board", "municipal-board"];
 
-const POLICY: &str = r#"[[rule]]
-id = "treating-staff"
-sentence = "doctors of any member may read records for treatment"
-roles = ["doctor"]
-purposes = ["TREAT"]
-"#;
 
 /// A federation in a temporary folder, which stays when a test fails.
 #[derive(Debug)]
@@ -193,7 +187,7 @@ impl Federation {
 
     // ---- how a member is set up ------------------------------------------------------------------------------------
 
-    /// Folder, certificates, client files, policy, keys and card of the next member.
+    /// Folder, certificates, client files, keys and card of the next member.
     fn prepare(&self, federation: Option<&str>, place: Place) -> Member {
         let name = NAMES[self.members.len()].to_owned();
         let folder = self.root.join(&name);
@@ -230,7 +224,6 @@ impl Federation {
             );
             fs::write(member.folder.join(file), text).expect("a client file");
         }
-        fs::write(member.folder.join("policy.toml"), POLICY).expect("a policy");
         let mut arguments = vec![
             "member",
             "init",

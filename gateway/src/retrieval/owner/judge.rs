@@ -9,7 +9,8 @@ use sundbro_adapters::adapter::{Content, OpenError};
 use sundbro_adapters::item::{Fingerprint, SourceKey};
 use sundbro_ledger::ids::{ContentDigest, MemberName, RecordId};
 use sundbro_ledger::retrieval::{
-    Decision as GrantDecision, Grant, Judging, Permission, Request, Verified, verify_request,
+    Assurance, Decision as GrantDecision, Grant, Judging, Permission, Request, Verified,
+    verify_request,
 };
 use sundbro_proto::ledger::v1::{self, SignedMessage};
 use sundbro_store::Locator;
@@ -17,9 +18,9 @@ use sundbro_store::index::RecordPointer;
 use tokio::time::timeout;
 
 use super::super::audit::{self, Story, with_message};
-use super::super::policy::{self, Decision};
 use super::super::{FRAME_TIMEOUT, REQUEST_WINDOW, blocking};
 use super::{Owner, ServeError};
+use crate::policy::{self, Decision};
 use crate::wire;
 
 /// How long a requester waits until a source that changed has been read again.
@@ -71,8 +72,11 @@ impl Owner {
     ) -> Result<Judged, ServeError> {
         let request = self.check(peer, wire)?;
         let found = self.look_up(&request.body().record, request.body().record_version)?;
-        let resource = found.pointer.as_ref().map_or_else(policy::Resource::decoy, resource);
-        let mut decision = self.context.policy.load().decide(&asked(request.body()), &resource);
+        let resource = match &found.pointer {
+            Some(pointer) => resource(pointer),
+            None => policy::Resource::decoy(self.member().clone()),
+        };
+        let mut decision = self.context.policy.decide(&self.asked(request.body()), &resource);
         let story = self.story(request.body());
         if let Found { pointer: Some(pointer), locator } = found {
             if decision.permit {
@@ -81,7 +85,7 @@ impl Owner {
             }
         } else if decision.permit {
             // The policy would have permitted the decoy. What is not there is refused all the same.
-            decision = Decision { rule: audit::NO_SUCH_RECORD.to_owned(), ..decision };
+            decision = Decision { rule: policy::NO_SUCH_RECORD.to_owned(), ..decision };
         }
         let grant = self.context.signer.sign(|charter_version, key_id| Grant {
             request: request.digest(),
@@ -122,6 +126,30 @@ impl Owner {
             return Err(ServeError::NotFresh { now, requested: body.requested_unix_seconds });
         }
         Ok(request)
+    }
+
+    /// What policy reads of a request. Whatever a later version defines and we do not know is not permitted.
+    fn asked(&self, request: &Request) -> policy::Request {
+        let glass = wire::break_glass_from_ledger(request.break_glass_reason);
+        let purpose = match glass {
+            Ok(_) => wire::purpose_from_ledger(request.purpose),
+            Err(_) => v1::PurposeOfUse::Unspecified,
+        };
+        let history = self.context.charter.history();
+        let requester = history.current().member(&request.requester);
+        policy::Request {
+            requester: request.requester.clone(),
+            requester_roles: requester.map(|member| member.roles.clone()).unwrap_or_default(),
+            user: request.user.clone(),
+            role: request.role.clone(),
+            unit: request.unit.as_ref().map(|unit| (unit.system.clone(), unit.value.clone())),
+            purpose,
+            break_glass: glass.unwrap_or(v1::BreakGlassReason::Unspecified),
+            assurance: match request.assurance {
+                Assurance::ClientAsserted => v1::Assurance::ClientAsserted,
+                Assurance::TokenVerified => v1::Assurance::TokenVerified,
+            },
+        }
     }
 
     /// The locator is looked up whatever the index says, so that an absent record takes the same work.
@@ -230,30 +258,15 @@ impl Owner {
     }
 }
 
-/// What policy reads of a request. Whatever a later version defines and we do not know is not permitted.
-fn asked(request: &Request) -> policy::Request {
-    let glass = wire::break_glass_from_ledger(request.break_glass_reason);
-    let purpose = match glass {
-        Ok(_) => wire::purpose_from_ledger(request.purpose),
-        Err(_) => v1::PurposeOfUse::Unspecified,
-    };
-    policy::Request {
-        requester: request.requester.clone(),
-        role: request.role.clone(),
-        purpose,
-        break_glass: glass.unwrap_or(v1::BreakGlassReason::Unspecified),
-        assurance: match request.assurance {
-            sundbro_ledger::retrieval::Assurance::ClientAsserted => v1::Assurance::ClientAsserted,
-            sundbro_ledger::retrieval::Assurance::TokenVerified => v1::Assurance::TokenVerified,
-        },
-    }
-}
-
+/// A record as policy sees it. One whose detail is not here is very restricted.
 fn resource(pointer: &RecordPointer) -> policy::Resource {
     let detail = pointer.detail.as_ref();
     let class = detail.and_then(|detail| detail.class.as_ref());
     let unit = detail.and_then(|detail| detail.author_unit.as_ref());
     policy::Resource {
+        custodian: pointer.record.member.clone(),
+        confidentiality: detail
+            .map_or(v1::Confidentiality::Unspecified, |detail| detail.confidentiality()),
         class: class.map(|class| (class.system.clone(), class.code.clone())),
         author_unit: unit.map(|unit| (unit.system.clone(), unit.value.clone())),
     }

@@ -14,7 +14,6 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use sundbro_ledger::ids::MemberName;
 use sundbro_ledger::retrieval::{Grant, Request, Verified};
 use sundbro_proto::federation::v1::RetrieveRecordResponse;
@@ -34,10 +33,10 @@ use self::judge::{Judged, Permitted};
 use self::turns::{Turn, Turns};
 use super::audit::{self, Story};
 use super::parts::{PartSender, PartStream, parts};
-use super::policy::Policy;
 use super::signer::ServiceSigner;
 use super::{Interrupted, NowMillis, blocking};
 use crate::charter_book::CharterBook;
+use crate::policy::PolicyBook;
 use crate::status;
 
 /// How long nonces are remembered: far longer than a request is fresh, so that a clock that is set back does not make
@@ -54,8 +53,8 @@ pub struct OwnerContext {
     pub store: Arc<Store>,
     /// The charter in force.
     pub charter: Arc<CharterBook>,
-    /// Who may read what. Replaced as a whole when the policy file changes.
-    pub policy: Arc<ArcSwap<Policy>>,
+    /// Who may read what.
+    pub policy: Arc<PolicyBook>,
     /// The local systems.
     pub sources: Arc<dyn Sources>,
     /// The wall clock.

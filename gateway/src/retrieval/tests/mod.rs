@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -48,7 +47,6 @@ use super::NowMillis;
 use super::acknowledge::{AcknowledgeContext, Acknowledgements};
 use super::channels::{NoChannel, PeerChannels};
 use super::owner::{Owner, OwnerContext, SourceSet};
-use super::policy::Policy;
 use super::requester::{Requester, RequesterContext};
 use super::service::RetrievalApi;
 use super::signer::ServiceSigner;
@@ -57,6 +55,7 @@ use crate::charter_book::CharterBook;
 use crate::client::DialError;
 use crate::config::{CertificateMatch, ClientRule};
 use crate::dial_cause::DialCause;
+use crate::policy::{Policy, PolicyBook};
 
 pub(super) const HOSPITAL: &str = "hospital.example";
 pub(super) const KOMMUNE: &str = "kommune.example";
@@ -64,14 +63,6 @@ pub(super) const KOMMUNE: &str = "kommune.example";
 pub(super) const RECORD: [u8; 16] = [7; 16];
 /// A Monday in 2026, in milliseconds.
 const NOW: i64 = 1_790_000_000_000;
-
-const POLICY: &str = r#"
-    [[rule]]
-    id = "treating-staff"
-    sentence = "health visitors may read for treatment"
-    roles = ["health-visitor"]
-    purposes = ["TREAT"]
-"#;
 
 /// What the record says: more than one frame of it.
 pub(super) fn content() -> Vec<u8> {
@@ -496,7 +487,7 @@ impl World {
             signer: site.signer.clone(),
             store: site.store.clone(),
             charter: site.charter.clone(),
-            policy: Arc::new(ArcSwap::from_pointee(Policy::parse(POLICY).expect("policy"))),
+            policy: PolicyBook::fixed(Policy::defaults()),
             sources: Arc::new(SourceSet::new([source], Box::new(ingest))),
             now_millis: self.now(),
         })
