@@ -17,6 +17,9 @@ pub struct PolicyBook {
     in_force: ArcSwap<Policy>,
     /// Why the folder as it is now is not in force. `None`: it is.
     trouble: Mutex<Option<Trouble>>,
+    /// How often it was asked: a test compares the work behind two answers.
+    #[cfg(test)]
+    pub(crate) asked: std::sync::atomic::AtomicUsize,
 }
 
 /// What was read and not taken.
@@ -67,7 +70,13 @@ impl PolicyBook {
     }
 
     fn new(dir: Option<PathBuf>, policy: Policy) -> Arc<Self> {
-        Arc::new(Self { dir, in_force: ArcSwap::from_pointee(policy), trouble: Mutex::new(None) })
+        Arc::new(Self {
+            dir,
+            in_force: ArcSwap::from_pointee(policy),
+            trouble: Mutex::new(None),
+            #[cfg(test)]
+            asked: std::sync::atomic::AtomicUsize::new(0),
+        })
     }
 
     /// The folder. `None`: there is none to watch.
@@ -77,6 +86,8 @@ impl PolicyBook {
 
     /// Decides by the policy in force.
     pub fn decide(&self, request: &Request, resource: &Resource) -> Decision {
+        #[cfg(test)]
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         self.in_force.load().decide(request, resource)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sundbro_adapters::adapter::{Content, OpenError};
 use sundbro_adapters::item::{Fingerprint, SourceKey};
-use sundbro_ledger::ids::{ContentDigest, MemberName, RecordId};
+use sundbro_ledger::ids::{ContentDigest, MemberName};
 use sundbro_ledger::retrieval::{
     Assurance, Decision as GrantDecision, Grant, Judging, Permission, Request, Verified,
     verify_request,
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::super::audit::{self, Story, with_message};
 use super::super::{FRAME_TIMEOUT, REQUEST_WINDOW, blocking};
+use super::look_up::{Found, look_up};
 use super::{Owner, ServeError};
 use crate::policy::{self, Decision};
 use crate::wire;
@@ -56,13 +57,6 @@ impl Permitted {
     }
 }
 
-/// What we have under the name that was asked for.
-struct Found {
-    /// The newest version, if there ever was the one that was asked for: versions have no gaps.
-    pointer: Option<RecordPointer>,
-    locator: Option<Locator>,
-}
-
 impl Owner {
     /// Blocking.
     pub(super) fn judge(
@@ -71,7 +65,8 @@ impl Owner {
         wire: &SignedMessage,
     ) -> Result<Judged, ServeError> {
         let request = self.check(peer, wire)?;
-        let found = self.look_up(&request.body().record, request.body().record_version)?;
+        let found =
+            look_up(&self.context.store, &request.body().record, request.body().record_version)?;
         let resource = match &found.pointer {
             Some(pointer) => resource(pointer),
             None => policy::Resource::decoy(self.member().clone()),
@@ -152,14 +147,6 @@ impl Owner {
         }
     }
 
-    /// The locator is looked up whatever the index says, so that an absent record takes the same work.
-    fn look_up(&self, record: &RecordId, version: u32) -> Result<Found, ServeError> {
-        let store = &self.context.store;
-        let newest = store.record(record).map_err(ServeError::Store)?;
-        let locator = store.locator_of(&record.id).map_err(ServeError::Store)?;
-        Ok(Found { pointer: newest.filter(|newest| version <= newest.version), locator })
-    }
-
     /// Opens the content of a permitted record, if the source still holds what was registered.
     ///
     /// A source that changed is ingested first; then the answer names the version that is current by then.
@@ -177,7 +164,7 @@ impl Owner {
         }
         let (owner, record) = (self.clone(), permitted.request.body().record.clone());
         let version = permitted.request.body().record_version;
-        let found = blocking(move || owner.look_up(&record, version)).await??;
+        let found = blocking(move || look_up(&owner.context.store, &record, version)).await??;
         if let Some(newest) = found.pointer {
             permitted.pointer = newest;
         }

@@ -7,6 +7,7 @@
 mod acknowledged;
 mod error;
 mod judge;
+mod look_up;
 mod sources;
 mod transfer;
 mod turns;

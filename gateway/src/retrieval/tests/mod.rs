@@ -2,6 +2,7 @@
 //! over memory, a fake local system and a clock that stands still.
 
 mod owner;
+mod refusal;
 mod requester;
 mod turns;
 
@@ -357,7 +358,17 @@ fn draft(salt: u8, body: v1::transaction_payload::Body) -> OwnDraft {
 
 /// Registers a version of the record with these bytes.
 fn register(version: u32, bytes: &[u8]) -> OwnDraft {
-    let record = v1::RecordVersion { record: Some(object(RECORD)), version };
+    register_as(RECORD, v1::Confidentiality::Normal, version, bytes)
+}
+
+/// Registers a version of a record.
+fn register_as(
+    id: [u8; 16],
+    confidentiality: v1::Confidentiality,
+    version: u32,
+    bytes: &[u8],
+) -> OwnDraft {
+    let record = v1::RecordVersion { record: Some(object(id)), version };
     let digest = <[u8; 32]>::from(Sha256::digest(bytes));
     let detail = v1::RecordDetail {
         record: Some(record),
@@ -366,13 +377,13 @@ fn register(version: u32, bytes: &[u8]) -> OwnDraft {
         content_sha256: Bytes::copy_from_slice(&digest),
         content_size_bytes: bytes.len() as u64,
         stability: v1::Stability::Stable.into(),
-        confidentiality: v1::Confidentiality::Normal.into(),
+        confidentiality: confidentiality.into(),
         ..Default::default()
     };
-    let salt = u8::try_from(version).expect("small");
-    let detail = frame(100 + salt, &detail.encode_to_vec());
+    let salt = id[0].wrapping_mul(8).wrapping_add(u8::try_from(version).expect("small"));
+    let detail = frame(128 ^ salt, &detail.encode_to_vec());
     let registered = v1::RecordRegistered {
-        record: Some(object(RECORD)),
+        record: Some(object(id)),
         version,
         subjects: vec![v1::SubjectTag { scheme: 1, epoch: 1, value: vec![3; 32].into() }],
         lifecycle: v1::RecordLifecycle::Final.into(),
@@ -384,8 +395,8 @@ fn register(version: u32, bytes: &[u8]) -> OwnDraft {
         detail: Some((detail.detail_commitment(), detail.bytes().clone())),
         locator: Some(LocatorChange::Register(Locator {
             adapter: "documents".to_owned(),
-            source_key: b"letter.json".to_vec(),
-            record: RECORD,
+            source_key: source_key(id),
+            record: id,
             version,
             generation: 0,
             content: ContentDigest::new(digest),
@@ -396,6 +407,23 @@ fn register(version: u32, bytes: &[u8]) -> OwnDraft {
             live: true,
         })),
         ..draft(salt, body)
+    }
+}
+
+/// The file that a record comes from.
+fn source_key(id: [u8; 16]) -> Vec<u8> {
+    format!("letter-{}.json", id[0]).into_bytes()
+}
+
+fn withdrawal(id: [u8; 16]) -> OwnDraft {
+    let withdrawn = v1::RecordWithdrawn {
+        record: Some(object(id)),
+        reason: v1::WithdrawalReason::SourceRemoved.into(),
+    };
+    let (adapter, source_key) = ("documents".to_owned(), source_key(id));
+    OwnDraft {
+        locator: Some(LocatorChange::Withdraw { adapter, source_key }),
+        ..draft(200 + id[0], v1::transaction_payload::Body::RecordWithdrawn(withdrawn))
     }
 }
 
@@ -412,6 +440,7 @@ pub(super) struct World {
     pub(super) source: Arc<FakeSource>,
     pub(super) clock: Arc<AtomicI64>,
     pub(super) ingested: Arc<AtomicUsize>,
+    policy: Arc<PolicyBook>,
 }
 
 impl World {
@@ -427,6 +456,7 @@ impl World {
             }),
             clock: Arc::new(AtomicI64::new(NOW)),
             ingested: Arc::new(AtomicUsize::new(0)),
+            policy: PolicyBook::fixed(Policy::defaults()),
         };
         world.hospital.append(register(1, &content()));
         world.kommune.replicate(&world.hospital);
@@ -438,15 +468,7 @@ impl World {
     }
 
     pub(super) fn withdraw(&self) {
-        let withdrawn = v1::RecordWithdrawn {
-            record: Some(object(RECORD)),
-            reason: v1::WithdrawalReason::SourceRemoved.into(),
-        };
-        let (adapter, source_key) = ("documents".to_owned(), b"letter.json".to_vec());
-        self.hospital.append(OwnDraft {
-            locator: Some(LocatorChange::Withdraw { adapter, source_key }),
-            ..draft(50, v1::transaction_payload::Body::RecordWithdrawn(withdrawn))
-        });
+        self.hospital.append(withdrawal(RECORD));
     }
 
     /// The next charter version suspends this member, everywhere.
@@ -463,6 +485,11 @@ impl World {
 
     pub(super) fn set_mode(&self, mode: Mode) {
         *self.source.mode.lock().expect("lock") = mode;
+    }
+
+    /// How often the policy was asked.
+    fn judged(&self) -> usize {
+        self.policy.asked.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> NowMillis {
@@ -487,7 +514,7 @@ impl World {
             signer: site.signer.clone(),
             store: site.store.clone(),
             charter: site.charter.clone(),
-            policy: PolicyBook::fixed(Policy::defaults()),
+            policy: self.policy.clone(),
             sources: Arc::new(SourceSet::new([source], Box::new(ingest))),
             now_millis: self.now(),
         })

@@ -49,11 +49,11 @@ pub(super) fn ask(world: &World, change: impl FnOnce(&mut Request)) -> Verified<
 type Change = Box<dyn FnOnce(&mut Request)>;
 
 /// Everything that came, and how it ended.
-struct Answer {
-    grant: Option<SignedMessage>,
-    data: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) grant: Option<SignedMessage>,
+    pub(super) data: Vec<u8>,
     completion: Option<SignedMessage>,
-    end: Result<(), Status>,
+    pub(super) end: Result<(), Status>,
 }
 
 async fn retrieve(line: &Line, request: SignedMessage) -> Answer {
@@ -80,7 +80,7 @@ async fn retrieve(line: &Line, request: SignedMessage) -> Answer {
     }
 }
 
-async fn retrieve_from(owner: Arc<Owner>, request: &Verified<Request>) -> Answer {
+pub(super) async fn retrieve_from(owner: Arc<Owner>, request: &Verified<Request>) -> Answer {
     retrieve(&Line::to(owner, KOMMUNE), request.to_wire()).await
 }
 
