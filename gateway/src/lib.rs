@@ -37,6 +37,7 @@ pub mod replication;
 pub mod retrieval;
 pub mod server;
 pub mod services;
+pub mod sight;
 pub mod status;
 pub mod subject;
 pub mod telemetry;

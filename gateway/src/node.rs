@@ -49,9 +49,10 @@ use crate::services::admin::{AdapterState, AdminApi, AdminContext, Operations};
 use crate::services::audit::AuditApi;
 use crate::services::ledger::LedgerApi;
 use crate::services::records::{RecordsApi, RecordsContext};
+use crate::sight::{Sight, Sources};
 use crate::subject::SubjectKeys;
 use crate::subject::grant::SealingKey;
-use crate::tls::{FederationTls, LocalTls, watch_files};
+use crate::tls::{End, FederationTls, LocalTls, watch_files};
 
 /// What is said on the command line and not in the configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,6 +67,8 @@ pub struct Running {
     pub federation: SocketAddr,
     /// Where local systems reach it.
     pub local: SocketAddr,
+    /// Where numbers and health are told. `None`: nowhere.
+    pub sight: Option<SocketAddr>,
     tasks: TaskTracker,
     publisher: std::thread::JoinHandle<()>,
 }
@@ -116,7 +119,11 @@ pub async fn start(
     };
     let federation = bind(ground.config.federation.listen).await?;
     let local = bind(ground.config.local.listen).await?;
-    run(ground, federation, local, stop).await
+    let sight = match ground.config.sight {
+        Some(listen) => Some(bind(listen).await?),
+        None => None,
+    };
+    run(ground, federation, local, sight, stop).await
 }
 
 fn lay_ground(config: Config, options: Options) -> Result<Ground, CliError> {
@@ -156,6 +163,7 @@ async fn run(
     ground: Ground,
     federation: TcpListener,
     local: TcpListener,
+    sight_listener: Option<TcpListener>,
     stop: CancellationToken,
 ) -> Result<Running, CliError> {
     let failed =
@@ -272,7 +280,19 @@ async fn run(
     let sessions = TaskTracker::new();
     let federation_routes =
         Routes::new(FederationEndpoint::server(replication.clone(), sessions.clone()))
-            .add_service(RetrievalServiceServer::new(RetrievalApi::new(owner)));
+            .add_service(RetrievalServiceServer::new(RetrievalApi::new(owner.clone())));
+    let sight = Sight::new(Sources {
+        member: config.member.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        subjects: subjects.clone(),
+        peers: peers.clone(),
+        publisher,
+        ingests: ingests.clone(),
+        retrievals: [owner.counts().clone(), requester.counts().clone()],
+        federation: federation_tls.clone(),
+        local: local_tls.clone(),
+    });
     let finder = Finder::new(LocateContext {
         member: config.member.clone(),
         store: store.clone(),
@@ -300,13 +320,19 @@ async fn run(
             store: store.clone(),
             charter: charter.clone(),
             subjects: subjects.clone(),
-            operations: Arc::new(Assembled { store, ingests, policy: policy.clone() }),
+            operations: Arc::new(Assembled {
+                store,
+                ingests,
+                sight: sight.clone(),
+                policy: policy.clone(),
+            }),
         })));
 
     let addresses = (
         federation.local_addr().map_err(|error| failed(error.into()))?,
         local.local_addr().map_err(|error| failed(error.into()))?,
     );
+    let sight_address = sight_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     let listening = |door, max_connections| Listening {
         door,
         max_connections,
@@ -328,6 +354,10 @@ async fn run(
     tasks.spawn(watch_files(federation_tls.clone(), stop.clone()));
     tasks.spawn(watch_files(local_tls, stop.clone()));
     tasks.spawn(crate::policy::watch(policy, stop.clone()));
+    tasks.spawn(sight.clone().warn_of_ends(stop.clone()));
+    if let Some(listener) = sight_listener {
+        tasks.spawn(sight.clone().serve(listener, stop.clone()));
+    }
     let followers = (federation_tls.clone(), subjects.clone());
     tasks.spawn(follow_charter(charter.clone(), followers, stop.clone()));
     let dial = TlsDial::new(federation_tls, charter, config.dial.clone());
@@ -335,10 +365,14 @@ async fn run(
     tasks.spawn(async move { replication.run(dial).await });
     tasks.close();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    sight.set_ready();
     tracing::info!(
-        member = %config.member, federation = %addresses.0, local = %addresses.1, "ready"
+        member = %config.member, federation = %addresses.0, local = %addresses.1,
+        sight = sight_address.map(tracing::field::display), "ready"
     );
-    Ok(Running { federation: addresses.0, local: addresses.1, tasks, publisher: publisher_thread })
+    let (federation, local) = addresses;
+    let sight = sight_address;
+    Ok(Running { federation, local, sight, tasks, publisher: publisher_thread })
 }
 
 /// What status shows and only the assembled gateway knows.
@@ -346,6 +380,7 @@ struct Assembled {
     store: Arc<Store>,
     ingests: Arc<Ingests>,
     policy: Arc<PolicyBook>,
+    sight: Arc<Sight>,
 }
 
 impl Operations for Assembled {
@@ -366,6 +401,10 @@ impl Operations for Assembled {
         let mut adapters: Vec<AdapterState> = self.ingests.iter().map(state).collect();
         adapters.sort_by(|a, b| a.name.cmp(&b.name));
         adapters
+    }
+
+    fn ends(&self) -> Vec<End> {
+        self.sight.ends()
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::charter_book::CharterBook;
 use crate::hub::Hub;
 use crate::identity::OwnKeys;
+use crate::sight::own::CommitTimes;
 
 /// Jobs that wait; each holds one caller's drafts.
 const QUEUE_JOBS: usize = 64;
@@ -92,6 +93,7 @@ struct Job {
 pub struct PublisherHandle {
     jobs: mpsc::Sender<Job>,
     state: Arc<watch::Sender<SigningState>>,
+    commits: CommitTimes,
 }
 
 impl PublisherHandle {
@@ -109,6 +111,16 @@ impl PublisherHandle {
     /// Whether our own log grows, and later changes of it.
     pub fn state(&self) -> watch::Receiver<SigningState> {
         self.state.subscribe()
+    }
+
+    /// How long commits take.
+    pub fn commits(&self) -> &CommitTimes {
+        &self.commits
+    }
+
+    /// Whether the thread has ended, though nobody told it to: it panicked.
+    pub fn has_ended(&self) -> bool {
+        self.jobs.is_closed()
     }
 
     /// The start check ended: our own log may grow, unless it was stopped meanwhile.
@@ -151,10 +163,11 @@ pub fn spawn(
         None => SigningState::Checking,
     };
     let state = Arc::new(watch::Sender::new(state));
-    let handle = PublisherHandle { jobs, state: state.clone() };
+    let commits = CommitTimes::default();
+    let handle = PublisherHandle { jobs, state: state.clone(), commits: commits.clone() };
     let thread = thread::Builder::new()
         .name("publisher".to_owned())
-        .spawn(move || run(&context, waiting, &state))?;
+        .spawn(move || run(&context, waiting, &state, &commits))?;
     Ok((handle, thread))
 }
 
@@ -162,6 +175,7 @@ fn run(
     context: &PublisherContext,
     mut waiting: mpsc::Receiver<Job>,
     state: &watch::Sender<SigningState>,
+    commits: &CommitTimes,
 ) {
     while let Some(first) = waiting.blocking_recv() {
         let mut count = first.drafts.len();
@@ -172,17 +186,22 @@ fn run(
             count += job.drafts.len();
             jobs.push(job);
         }
-        answer(context, jobs, state);
+        answer(context, jobs, state, commits);
     }
 }
 
-fn answer(context: &PublisherContext, jobs: Vec<Job>, state: &watch::Sender<SigningState>) {
+fn answer(
+    context: &PublisherContext,
+    jobs: Vec<Job>,
+    state: &watch::Sender<SigningState>,
+    commits: &CommitTimes,
+) {
     let sizes: Vec<usize> = jobs.iter().map(|job| job.drafts.len()).collect();
     let (drafts, answers): (Vec<_>, Vec<_>) =
         jobs.into_iter().map(|job| (job.drafts, job.answer)).unzip();
     let drafts: Vec<OwnDraft> = drafts.into_iter().flatten().collect();
     // A caller that went away asked in vain; what it asked for is done all the same.
-    match append(context, drafts, &state.borrow().clone()) {
+    match append(context, drafts, &state.borrow().clone(), commits) {
         Ok(outcomes) => {
             let mut outcomes = outcomes.into_iter();
             for (size, answer) in sizes.into_iter().zip(answers) {
@@ -202,6 +221,7 @@ fn append(
     context: &PublisherContext,
     drafts: Vec<OwnDraft>,
     state: &SigningState,
+    commits: &CommitTimes,
 ) -> Result<Vec<Result<Accepted, DraftRefusal>>, PublishError> {
     match state {
         SigningState::Checking => return Err(PublishError::Checking),
@@ -236,7 +256,9 @@ fn append(
     };
     // The smallest checkpoint that comes of this; the store judges the one that does.
     key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public(), size + 1)?;
+    let began = std::time::Instant::now();
     let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
+    commits.took(began.elapsed());
     // From here the entries survive a crash; the index follows, and only then are peers and readers told.
     if context.charter.version() != version {
         // It changed while we signed: what we signed by the one before is judged by the new one too.

@@ -10,6 +10,10 @@ use super::connect::{ClientArgs, block_on, call_failed};
 use super::record::{coverage_json, coverage_lines};
 use super::{CliError, Output};
 
+const DAY_SECONDS: i64 = 86_400;
+/// What ends within this time is shown; of the rest, what ends next.
+const SOON_SECONDS: i64 = 30 * DAY_SECONDS;
+
 /// `sundbro status`.
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -50,6 +54,7 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
             adapter.name, adapter.records, adapter.quarantined
         ));
     }
+    text.push_str(&endings_text(&status.endings, jiff::Timestamp::now().as_second()));
     let json = serde_json::json!({
         "member": status.member,
         "federation_id": hex::encode(&status.federation_id),
@@ -67,6 +72,9 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
             "records": adapter.records, "quarantined": adapter.quarantined,
             "scanned": adapter.scanned,
         })).collect::<Vec<_>>(),
+        "endings": status.endings.iter().map(|ending| serde_json::json!({
+            "kind": kind_name(ending), "name": ending.name, "end_unix_seconds": end_of(ending),
+        })).collect::<Vec<_>>(),
     });
     output.print(text.trim_end(), &json);
     Ok(())
@@ -78,6 +86,39 @@ fn policy_line(policy: Option<&api::PolicyStatus>) -> String {
     match policy.trouble_reason.as_str() {
         "" => line,
         reason => format!("{line}policy trouble ({reason}): {}\n", policy.trouble),
+    }
+}
+
+/// What ends within a month, or what ends next.
+fn endings_text(endings: &[api::Ending], now: i64) -> String {
+    let soon = |ending: &&api::Ending| end_of(ending) < now + SOON_SECONDS;
+    let told = endings.iter().filter(soon).count().max(1);
+    endings.iter().take(told).map(|ending| ending_line(ending, now)).collect()
+}
+
+fn ending_line(ending: &api::Ending, now: i64) -> String {
+    let end = end_of(ending);
+    let day = jiff::Timestamp::from_second(end).map_or_else(
+        |_| "at no date that can be shown".to_owned(),
+        |end| end.strftime("%Y-%m-%d").to_string(),
+    );
+    let (kind, name) = (kind_name(ending), &ending.name);
+    match end - now {
+        left if left < 0 => format!("{kind} {name}: has ended on {day}\n"),
+        left => format!("{kind} {name}: ends on {day}, in {} days\n", left / DAY_SECONDS),
+    }
+}
+
+fn end_of(ending: &api::Ending) -> i64 {
+    ending.end_time.as_ref().map_or(0, |time| time.seconds)
+}
+
+fn kind_name(ending: &api::Ending) -> &'static str {
+    match ending.kind() {
+        api::EndingKind::Certificate => "certificate",
+        api::EndingKind::RevocationList => "revocation list",
+        api::EndingKind::Ca => "CA",
+        api::EndingKind::Unspecified => "something",
     }
 }
 

@@ -38,6 +38,8 @@ pub struct File {
     pub adapters: Adapters,
     /// Who may read what.
     pub policy: Policy,
+    /// Numbers and health for whoever watches.
+    pub sight: Sight,
     /// Log lines.
     pub log: Log,
 }
@@ -168,6 +170,14 @@ pub struct Documents {
 pub struct Policy {
     /// Folder of Cedar policies.
     pub dir: Option<PathBuf>,
+}
+
+/// `[sight]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sight {
+    /// Address to listen on, by plain HTTP.
+    pub listen: Option<String>,
 }
 
 /// `[log]`.

@@ -48,6 +48,8 @@ pub(super) fn meaning(
     let documents = reader.documents(&written.adapters.documents, profile);
     // Not looked for: `sundbro init` writes it, and what is in it is checked where it is read.
     let policy_dir = reader.optional_path(written.policy.dir.as_deref());
+    let sight = written.sight.listen.as_deref();
+    let sight = sight.and_then(|listen| reader.listen("sight.listen", Some(listen)));
     let log = reader.log(&written.log);
     Some(Config {
         file: path.to_owned(),
@@ -64,6 +66,7 @@ pub(super) fn meaning(
         dial,
         documents,
         policy_dir,
+        sight,
         log,
     })
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub documents: Vec<DocumentsSource>,
     /// Folder of policies: who may read what. `None`: nobody is granted anything (deny by default).
     pub policy_dir: Option<PathBuf>,
+    /// Where numbers and health are told, by plain HTTP. `None`: nowhere.
+    pub sight: Option<SocketAddr>,
     /// Log lines.
     pub log: LogSettings,
 }

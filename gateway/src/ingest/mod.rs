@@ -25,6 +25,7 @@ use self::draft::DraftError;
 use self::known::{Known, SeenItems};
 use crate::identity::OwnKeys;
 use crate::publisher::{PublisherHandle, SigningState};
+use crate::sight::adapters::{Scan, ScanCounts};
 use crate::subject::keys::SubjectKeys;
 
 /// Changes that wait between a scan and the publisher; a scan that finds more waits.
@@ -64,6 +65,7 @@ pub struct IngestHandle {
     passes: Arc<watch::Sender<u64>>,
     /// Why the last scan failed.
     failure: Arc<Mutex<Option<String>>>,
+    scans: ScanCounts,
 }
 
 impl IngestHandle {
@@ -74,6 +76,7 @@ impl IngestHandle {
             again: Arc::new(Notify::new()),
             passes: Arc::new(watch::Sender::new(0)),
             failure: Arc::default(),
+            scans: ScanCounts::default(),
         }
     }
 
@@ -85,6 +88,11 @@ impl IngestHandle {
     /// Whether a complete scan was finished and taken since the start.
     pub fn scanned(&self) -> bool {
         self.scanned.load(Ordering::Acquire)
+    }
+
+    /// How its scans went.
+    pub fn scans(&self) -> &ScanCounts {
+        &self.scans
     }
 
     /// Looks at the source again now, because something there is not what was registered, and waits for the end of a
@@ -155,9 +163,11 @@ impl Ingest {
         loop {
             self.until_publishing_is_possible().await;
             let began = Instant::now();
-            let wait = match self.pass().await {
+            let pass = self.pass().await;
+            self.handle.scans.ended(pass.scan(), began.elapsed());
+            let wait = match pass {
                 Pass::Done(report) => report.look_again_in.unwrap_or(self.poll_interval),
-                Pass::TryAgain => RETRY_AFTER,
+                Pass::TryAgain | Pass::Failed => RETRY_AFTER,
             };
             let rest = rest_after(began.elapsed(), LEAST_PAUSE, self.poll_interval);
             let rested = tokio::time::sleep(rest);
@@ -257,11 +267,11 @@ impl Ingest {
             Ok(Err(error)) => {
                 let error = crate::status::chain(&error);
                 tracing::warn!(adapter = name, error, "the source could not be read");
-                Pass::TryAgain
+                Pass::Failed
             }
             Err(error) => {
                 tracing::error!(adapter = name, %error, "the adapter failed: report this as a defect");
-                Pass::TryAgain
+                Pass::Failed
             }
         }
     }
@@ -298,7 +308,20 @@ impl Ingest {
 /// What a pass came to.
 enum Pass {
     Done(ScanReport),
+    /// Not everything that was found could be taken.
     TryAgain,
+    /// The source could not be read.
+    Failed,
+}
+
+impl Pass {
+    fn scan(&self) -> Scan {
+        match self {
+            Self::Done(_) => Scan::Taken,
+            Self::TryAgain => Scan::Again,
+            Self::Failed => Scan::Failed,
+        }
+    }
 }
 
 /// Runs a blocking piece of work beside the async tasks.

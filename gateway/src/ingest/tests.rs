@@ -179,7 +179,7 @@ fn entry(member: &MemberName, own: &[SigningKey; 3]) -> MemberEntry {
 async fn pass(ingest: &Ingest) -> ScanReport {
     match ingest.pass().await {
         Pass::Done(report) => report,
-        Pass::TryAgain => panic!("the pass is to be repeated"),
+        Pass::TryAgain | Pass::Failed => panic!("the pass is to be repeated"),
     }
 }
 

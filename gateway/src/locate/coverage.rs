@@ -26,6 +26,8 @@ const MAX_GAPS_TOLD: usize = 3;
 pub struct LogView {
     /// Its writer.
     pub member: MemberName,
+    /// Which of the writer's log epochs it is.
+    pub epoch: u32,
     /// Whether the writer takes part: only then must the log be current.
     pub active: bool,
     /// What is stored.
@@ -112,6 +114,7 @@ pub fn logs(
         let entry = history.current().member(&owner.member);
         Ok(LogView {
             member: owner.member.clone(),
+            epoch: owner.epoch,
             active: entry.is_some_and(MemberEntry::is_active),
             // Sizes first: what the index counts after that can only be more.
             status: store.log_status(log)?,
@@ -335,6 +338,7 @@ mod tests {
     fn whole(terms: Terms) -> LogView {
         LogView {
             member: MemberName::new("gp.example").expect("name"),
+            epoch: 1,
             active: true,
             status: LogStatus {
                 log: LogId::new([1; 32]),

@@ -10,9 +10,9 @@ use sundbro_ledger::ids::{FederationId, MemberName};
 use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
-    AdapterStatus, GetStatusRequest, GetStatusResponse, ListOrphansRequest, ListOrphansResponse,
-    ListQuarantineRequest, ListQuarantineResponse, PolicyStatus, PublishCharterRequest,
-    PublishCharterResponse, QuarantinedItem,
+    AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
+    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, PolicyStatus,
+    PublishCharterRequest, PublishCharterResponse, QuarantinedItem,
 };
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{Quarantined, Store, StoreError};
@@ -26,6 +26,7 @@ use crate::reason::{self, Reason};
 use crate::status::{self, Culprit, Fault, Retry, Situation};
 use crate::subject::SubjectKeys;
 use crate::subject::keys::SubjectKeysError;
+use crate::tls::{End, EndKind};
 use crate::wire;
 
 /// Own records read at once in search of orphans.
@@ -43,6 +44,9 @@ pub trait Operations: Send + Sync {
 
     /// The adapters, as they are now. May block briefly.
     fn adapters(&self) -> Vec<AdapterState>;
+
+    /// What ends by itself, the soonest first.
+    fn ends(&self) -> Vec<End>;
 }
 
 /// How one adapter does.
@@ -170,6 +174,7 @@ impl AdminContext {
             start_time: Some(wire::timestamp_seconds(self.started_unix_seconds)),
             adapters: adapters.collect::<Result<_, StoreError>>()?,
             policy: Some(policy_to_wire(self.operations.policy())),
+            endings: self.operations.ends().into_iter().map(end_to_wire).collect(),
         })
     }
 
@@ -244,6 +249,19 @@ fn policy_to_wire(state: PolicyState) -> PolicyStatus {
         rules: u32::try_from(state.rules).unwrap_or(u32::MAX),
         trouble_reason: reason.to_owned(),
         trouble: message,
+    }
+}
+
+fn end_to_wire(end: End) -> Ending {
+    let kind = match end.kind {
+        EndKind::Certificate => EndingKind::Certificate,
+        EndKind::RevocationList => EndingKind::RevocationList,
+        EndKind::Authority => EndingKind::Ca,
+    };
+    Ending {
+        kind: kind.into(),
+        name: end.name,
+        end_time: Some(wire::timestamp_seconds(end.unix_seconds)),
     }
 }
 

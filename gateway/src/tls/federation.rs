@@ -8,12 +8,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sundbro_ledger::ids::MemberName;
 use tokio::sync::watch;
 
 use super::verify::{CalledVerifier, CallerVerifier, PeerJudge, Role};
-use super::{Reload, TlsError, TrustBook, own, pem, provider};
+use super::{End, EndKind, PeerRefusal, Reload, TlsError, TrustBook, own, pem, provider};
 use crate::config::TlsFiles;
 use crate::connections::{Connections, Open, Registration};
 
@@ -36,7 +36,7 @@ pub struct FederationTls {
 struct Material {
     generation: u64,
     own: Arc<SingleCertAndKey>,
-    crls: Vec<CertificateRevocationListDer<'static>>,
+    crls: pem::Lists,
     judge: Arc<PeerJudge>,
     server: Arc<ServerConfig>,
 }
@@ -76,6 +76,38 @@ impl FederationTls {
     /// All connections to other members, in and out.
     pub fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+
+    /// Whether a peer that follows the charter as it is now would take our certificate, for both ends of a connection;
+    /// `host` is our endpoint's.
+    ///
+    /// # Errors
+    /// With what it would say.
+    pub fn judge_own(&self, host: &ServerName<'static>) -> Result<(), rustls::Error> {
+        use rustls::client::ResolvesClientCert as _;
+        let material = self.material.load();
+        let own = material.own.resolve(&[], &[]);
+        let Some((leaf, above)) = own.as_ref().and_then(|own| own.cert.split_first()) else {
+            return Err(PeerRefusal::Unreadable.into());
+        };
+        for role in [Role::Server(host.clone()), Role::Client] {
+            let now = UnixTime::now();
+            let member = Some(&self.member);
+            let _ourselves = material.judge.judge(leaf, above, &role, member, now)?;
+        }
+        Ok(())
+    }
+
+    /// What ends by itself of what is in use now: our certificate, the revocation lists, the CAs of the charter.
+    pub fn ends(&self) -> Vec<End> {
+        use rustls::client::ResolvesClientCert as _;
+        let material = self.material.load();
+        let own = material.own.resolve(&[], &[]);
+        let file = &self.files.certificate;
+        let own = own.and_then(|own| End::of_chain(EndKind::Certificate, file, &own.cert));
+        let roots = self.book.trusted_roots();
+        let roots = roots.iter().filter_map(End::of_authority);
+        own.into_iter().chain(material.crls.ends.iter().cloned()).chain(roots).collect()
     }
 
     /// Counts reloads: a cause that hindered a connection may be gone, so whoever waits to dial should dial.
@@ -197,11 +229,11 @@ impl Material {
     fn new(
         generation: u64,
         own: Arc<SingleCertAndKey>,
-        crls: Vec<CertificateRevocationListDer<'static>>,
+        crls: pem::Lists,
         book: Arc<dyn TrustBook>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
-        let judge = Arc::new(PeerJudge::new(book, &crls, provider)?);
+        let judge = Arc::new(PeerJudge::new(book, &crls.lists, provider)?);
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Settings)?

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{fingerprint, names_of};
 use super::verify::Role;
-use super::{Reload, TlsError, own, pem, provider};
+use super::{End, EndKind, Reload, TlsError, own, pem, provider};
 use crate::config::{CertificateMatch, ClientRule, LocalListener};
 use crate::connections::{Connections, Open, Registration};
 
@@ -37,6 +37,7 @@ struct Material {
     generation: u64,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     server: Arc<ServerConfig>,
+    ends: Vec<End>,
 }
 
 impl LocalTls {
@@ -59,6 +60,11 @@ impl LocalTls {
     /// All connections of local systems.
     pub fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+
+    /// What ends by itself of what is in use now: our certificate, the revocation lists, the CAs of clients.
+    pub fn ends(&self) -> Vec<End> {
+        self.material.load().ends.clone()
     }
 
     /// Takes the files as they are now into use, and closes what would no longer be let in. Returns how many.
@@ -148,8 +154,12 @@ impl Material {
         settings: &LocalListener,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
-        let own: Arc<SingleCertAndKey> = Arc::new(own::load(&settings.tls, provider)?.into());
-        let verifier = Self::verifier(settings, provider)?;
+        let own = own::load(&settings.tls, provider)?;
+        let certificate = &settings.tls.certificate;
+        let mut ends: Vec<_> =
+            End::of_chain(EndKind::Certificate, certificate, &own.cert).into_iter().collect();
+        let verifier = Self::verifier(settings, provider, &mut ends)?;
+        let own: Arc<SingleCertAndKey> = Arc::new(own.into());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Settings)?;
@@ -160,26 +170,31 @@ impl Material {
         let mut server = builder.with_cert_resolver(own);
         super::federation::never_resume(&mut server);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { generation, verifier, server: Arc::new(server) })
+        Ok(Self { generation, verifier, server: Arc::new(server), ends })
     }
 
     /// `None` without a CA: then no certificate is asked for.
     fn verifier(
         settings: &LocalListener,
         provider: &Arc<CryptoProvider>,
+        ends: &mut Vec<End>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
         let mut roots = RootCertStore::empty();
         for file in &settings.client_cas {
-            for certificate in pem::chain(file)? {
+            let chain = pem::chain(file)?;
+            ends.extend(End::of_chain(EndKind::Authority, file, &chain));
+            for certificate in chain {
                 roots.add(certificate).map_err(|error| TlsError::Trust(error.into()))?;
             }
         }
         if roots.is_empty() {
             return Ok(None);
         }
+        let crls = pem::crls(&settings.tls.crls)?;
+        ends.extend(crls.ends);
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                .with_crls(pem::crls(&settings.tls.crls)?)
+                .with_crls(crls.lists)
                 .allow_unknown_revocation_status()
                 .allow_unauthenticated()
                 .build()

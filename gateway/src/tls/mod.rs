@@ -5,6 +5,7 @@
 //! reloaded without restart, and a connection whose peer would no longer get in is closed.
 
 pub mod certificate;
+mod ends;
 mod federation;
 mod local;
 mod own;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use ends::{End, EndKind};
 pub use federation::FederationTls;
 pub use local::LocalTls;
 pub use trust::{Standing, TrustBook};

@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 use zeroize::Zeroizing;
 
-use super::TlsError;
+use super::{End, TlsError};
 
 /// Largest certificate or key file in bytes; a chain of ten certificates is 20 KiB.
 const MAX_PEM_BYTES: u64 = 1024 * 1024;
@@ -33,11 +33,18 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         .map_err(|_| malformed(file, "private key", "write PKCS#8 PEM without a pass phrase"))
 }
 
-/// Revocation lists, PEM or DER, the newest first: of two lists of one CA the library looks at the first alone.
-pub(super) fn crls(
-    files: &[PathBuf],
-) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let mut lists = Vec::new();
+/// Revocation lists as they were read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lists {
+    /// The newest first: of two lists of one CA the library looks at the first alone.
+    pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
+    /// When each should be replaced. One that does not say is not among them.
+    pub(super) ends: Vec<End>,
+}
+
+/// Revocation lists, PEM or DER.
+pub(super) fn crls(files: &[PathBuf]) -> Result<Lists, TlsError> {
+    let (mut lists, mut ends) = (Vec::new(), Vec::new());
     for file in files {
         let bytes = read(file, MAX_CRL_BYTES)?;
         let expected = "revocation list";
@@ -53,24 +60,32 @@ pub(super) fn crls(
             return Err(malformed(file, expected, cure));
         }
         for list in found {
-            let issued = issued(file, &list).ok_or_else(|| malformed(file, expected, cure))?;
-            lists.push((issued, list));
+            let times = times(file, &list).ok_or_else(|| malformed(file, expected, cure))?;
+            ends.extend(times.next.map(|next| End::of_list(file.clone(), next)));
+            lists.push((times.issued, list));
         }
     }
     lists.sort_by_key(|(issued, _)| std::cmp::Reverse(*issued));
-    Ok(lists.into_iter().map(|(_, list)| list).collect())
+    Ok(Lists { lists: lists.into_iter().map(|(_, list)| list).collect(), ends })
 }
 
-/// When a list was issued, in seconds since 1970. Warns about one that should have been replaced by now.
+/// In seconds since 1970.
+struct Times {
+    issued: i64,
+    next: Option<i64>,
+}
+
+/// When a list was issued and when it is to be replaced. Warns about one that should have been replaced by now.
 ///
 /// An overdue list is still used: what it revokes stays revoked, and a CA that is late must not stop care.
-fn issued(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option<i64> {
+fn times(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option<Times> {
     let (_, parsed) = CertificateRevocationList::from_der(list.as_ref()).ok()?;
     let now = i64::try_from(rustls_pki_types::UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-    if parsed.next_update().is_some_and(|next| next.timestamp() < now) {
+    let next = parsed.next_update().map(|next| next.timestamp());
+    if next.is_some_and(|next| next < now) {
         tracing::warn!(file = %file.display(), "revocation list is overdue: fetch a new one from its CA");
     }
-    Some(parsed.last_update().timestamp())
+    Some(Times { issued: parsed.last_update().timestamp(), next })
 }
 
 fn read(file: &Path, limit: u64) -> Result<Vec<u8>, TlsError> {

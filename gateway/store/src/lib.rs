@@ -9,6 +9,7 @@
 pub mod audit;
 mod blobs;
 mod charters;
+mod counts;
 mod database;
 mod error;
 mod export;

@@ -134,7 +134,7 @@ impl Quarantined {
             .done()
     }
 
-    fn from_body(body: &[u8]) -> Result<Self, RowProblem> {
+    pub(crate) fn from_body(body: &[u8]) -> Result<Self, RowProblem> {
         let mut fields = Reader::new(body);
         let item = Self {
             adapter: fields.text()?,
@@ -154,7 +154,7 @@ fn source_row_key(adapter: &str, source_key: &[u8]) -> Vec<u8> {
     key
 }
 
-fn adapter_prefix(adapter: &str) -> Vec<u8> {
+pub(crate) fn adapter_prefix(adapter: &str) -> Vec<u8> {
     Sha256::digest(adapter.as_bytes())[..8].to_vec()
 }
 

@@ -18,6 +18,7 @@ impl ::core::fmt::Debug for GetStatusResponse {
             .field("start_time", &self.start_time)
             .field("adapters", &self.adapters)
             .field("policy", &self.policy)
+            .field("endings", &self.endings)
             .finish()
     }
 }
@@ -28,6 +29,15 @@ impl ::core::fmt::Debug for PolicyStatus {
             .field("rules", &self.rules)
             .field("trouble_reason", &crate::withheld::one(&self.trouble_reason))
             .field("trouble", &crate::withheld::one(&self.trouble))
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for Ending {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Ending")
+            .field("kind", &self.kind())
+            .field("name", &crate::withheld::one(&self.name))
+            .field("end_time", &self.end_time)
             .finish()
     }
 }

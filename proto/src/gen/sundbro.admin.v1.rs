@@ -37,6 +37,9 @@ pub struct GetStatusResponse {
     /// The policy in force.
     #[prost(message, optional, tag = "10")]
     pub policy: ::core::option::Option<PolicyStatus>,
+    /// What ends by itself, the soonest first.
+    #[prost(message, repeated, tag = "11")]
+    pub endings: ::prost::alloc::vec::Vec<Ending>,
 }
 /// Which policy decides who may read.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -55,6 +58,20 @@ pub struct PolicyStatus {
     /// In a sentence, with file and line. Empty while nothing is wrong.
     #[prost(string, tag = "4")]
     pub trouble: ::prost::alloc::string::String,
+}
+/// Something that ends by itself unless it is renewed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Ending {
+    /// What it is.
+    #[prost(enumeration = "EndingKind", tag = "1")]
+    pub kind: i32,
+    /// Its file; of a CA of the charter, the first 16 hexadecimal digits of the certificate's SHA-256.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Its last second.
+    #[prost(message, optional, tag = "3")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// How one adapter does.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -165,6 +182,43 @@ pub struct ListOrphansResponse {
     /// Whether every adapter has finished a full scan: until then the list is not complete and is empty.
     #[prost(bool, tag = "3")]
     pub scans_finished: bool,
+}
+/// What kind of thing ends. May grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EndingKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// A certificate of this gateway, or one above it in its chain.
+    Certificate = 1,
+    /// A revocation list: a new one should have come by then.
+    RevocationList = 2,
+    /// A CA, of the charter or of local clients.
+    Ca = 3,
+}
+impl EndingKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENDING_KIND_UNSPECIFIED",
+            Self::Certificate => "ENDING_KIND_CERTIFICATE",
+            Self::RevocationList => "ENDING_KIND_REVOCATION_LIST",
+            Self::Ca => "ENDING_KIND_CA",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENDING_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENDING_KIND_CERTIFICATE" => Some(Self::Certificate),
+            "ENDING_KIND_REVOCATION_LIST" => Some(Self::RevocationList),
+            "ENDING_KIND_CA" => Some(Self::Ca),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "services")]

@@ -23,7 +23,6 @@ const NAMES: [&str; 5] = [
 ];
 const STEWARDS: [&str; 2] = ["regional-board", "municipal-board"];
 
-
 /// A federation in a temporary folder, which stays when a test fails.
 #[derive(Debug)]
 pub struct Federation {

@@ -38,7 +38,8 @@ use super::signer::ServiceSigner;
 use super::{Interrupted, NowMillis, blocking};
 use crate::charter_book::CharterBook;
 use crate::policy::PolicyBook;
-use crate::status;
+use crate::sight::retrieval::{Outcome, RetrievalCounts};
+use crate::status::{self, Fault as _};
 
 /// How long nonces are remembered: far longer than a request is fresh, so that a clock that is set back does not make
 /// a used one good again.
@@ -70,13 +71,18 @@ pub struct Owner {
     context: OwnerContext,
     transfers: TaskTracker,
     turns: Arc<Turns>,
+    counts: RetrievalCounts,
 }
 
 impl Owner {
     /// Nothing runs before the first request.
     pub fn new(context: OwnerContext) -> Arc<Self> {
-        let turns = Turns::new(MAX_RETRIEVALS_PER_MEMBER);
-        Arc::new(Self { context, transfers: TaskTracker::new(), turns })
+        Arc::new(Self {
+            context,
+            transfers: TaskTracker::new(),
+            turns: Turns::new(MAX_RETRIEVALS_PER_MEMBER),
+            counts: RetrievalCounts::of_owner(),
+        })
     }
 
     /// Judges the request of `peer`, the member at the other end of the connection, and answers it.
@@ -88,10 +94,25 @@ impl Owner {
         peer: &MemberName,
         request: SignedMessage,
     ) -> Result<RecordStream, ServeError> {
+        let answer = self.answer(peer, request).await;
+        if let Err(error) = &answer {
+            self.counts.ended_because(Outcome::Failed, error.reason());
+        }
+        answer
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        peer: &MemberName,
+        request: SignedMessage,
+    ) -> Result<RecordStream, ServeError> {
         let turn = self.turn_of(peer)?;
         let (owner, peer) = (self.clone(), peer.clone());
         match blocking(move || owner.judge(&peer, &request)).await?? {
-            Judged::Refused { grant } => Ok(refusal(&grant)),
+            Judged::Refused { grant } => {
+                self.counts.ended(Outcome::Refused);
+                Ok(refusal(&grant))
+            }
             Judged::Permitted(permitted) => self.serve(*permitted, turn).await,
         }
     }
@@ -103,6 +124,11 @@ impl Owner {
         }
         let turn = self.turns.take(peer).ok_or(ServeError::TooMany(MAX_RETRIEVALS_PER_MEMBER))?;
         Ok(Some(Arc::new(turn)))
+    }
+
+    /// How requests ended.
+    pub fn counts(&self) -> &RetrievalCounts {
+        &self.counts
     }
 
     /// Takes the requester's acknowledgement. The same one again changes nothing.
@@ -196,7 +222,7 @@ impl Owner {
         let now = self.now_millis();
         let story = &permitted.story;
         let received = story.message(audit::REQUEST_RECEIVED, now, &permitted.request);
-        let kind = crate::status::Fault::reason(&error).code;
+        let kind = error.reason().code;
         let ended = story.decided(kind, now, &permitted.decision.rule, true);
         self.audit_once(&permitted.request, &[received, ended])?;
         Err(error)

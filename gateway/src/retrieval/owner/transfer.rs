@@ -20,7 +20,8 @@ use super::super::parts::PartSender;
 use super::super::{FRAME_TIMEOUT, MAX_DATA_BYTES, audit, blocking};
 use super::judge::Permitted;
 use super::{Owner, ServeError};
-use crate::status;
+use crate::sight::retrieval::Outcome;
+use crate::status::{self, Fault as _};
 
 pub(super) struct Transfer {
     owner: Arc<Owner>,
@@ -43,6 +44,11 @@ impl Transfer {
 
     pub(super) async fn run(mut self, content: Content) {
         let cut = self.copy(content).await.err();
+        let counts = self.owner.counts.clone();
+        match &cut {
+            None => counts.ended(Outcome::Completed),
+            Some(error) => counts.ended_because(Outcome::Aborted, error.reason()),
+        }
         let status = match cut {
             None => CompletionStatus::Complete,
             Some(_) => CompletionStatus::Aborted,

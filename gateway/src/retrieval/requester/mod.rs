@@ -31,7 +31,8 @@ use super::signer::ServiceSigner;
 use super::{FRAME_TIMEOUT, Interrupted, NowMillis, blocking};
 use crate::caller::LocalClient;
 use crate::charter_book::CharterBook;
-use crate::status;
+use crate::sight::retrieval::{Outcome, RetrievalCounts};
+use crate::status::{self, Fault as _};
 use crate::wire;
 
 /// What the requester's side works with.
@@ -96,6 +97,7 @@ pub type ReceivedStream = PartStream<Result<Received, RetrieveError>>;
 /// Fetches records for local clients.
 pub struct Requester {
     context: RequesterContext,
+    counts: RetrievalCounts,
 }
 
 /// Where the owner's answer comes from.
@@ -107,7 +109,7 @@ enum Answer {
 impl Requester {
     /// Nothing runs before the first request.
     pub fn new(context: RequesterContext) -> Arc<Self> {
-        Arc::new(Self { context })
+        Arc::new(Self { context, counts: RetrievalCounts::of_requester() })
     }
 
     /// Asks the owner for a record, in the name of a local client's user.
@@ -115,6 +117,31 @@ impl Requester {
     /// # Errors
     /// [`RetrieveError`] when nothing can be streamed; later ones come in the stream.
     pub async fn retrieve(
+        self: &Arc<Self>,
+        client: &LocalClient,
+        ask: Ask,
+    ) -> Result<ReceivedStream, RetrieveError> {
+        let answer = self.begin(client, ask).await;
+        if let Err(error) = &answer {
+            self.count(error);
+        }
+        answer
+    }
+
+    /// How retrievals ended.
+    pub fn counts(&self) -> &RetrievalCounts {
+        &self.counts
+    }
+
+    fn count(&self, error: &RetrieveError) {
+        let outcome = match error.reason() {
+            crate::reason::NOT_AVAILABLE => Outcome::Refused,
+            _ => Outcome::Failed,
+        };
+        self.counts.ended_because(outcome, error.reason());
+    }
+
+    async fn begin(
         self: &Arc<Self>,
         client: &LocalClient,
         ask: Ask,

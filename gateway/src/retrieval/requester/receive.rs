@@ -24,6 +24,7 @@ use super::super::audit::{self, with_message};
 use super::super::parts::PartSender;
 use super::super::{FRAME_TIMEOUT, MAX_DATA_BYTES, blocking};
 use super::{Answer, Received, Requester, RetrieveError, story};
+use crate::sight::retrieval::Outcome;
 
 pub(super) struct Receiving {
     requester: Arc<Requester>,
@@ -46,8 +47,14 @@ impl Receiving {
 
     pub(super) async fn run(mut self, mut answer: Answer) {
         let last = match self.receive(&mut answer).await {
-            Ok(receipt) => Ok(Received::Receipt(Box::new(receipt))),
-            Err(error) => Err(error),
+            Ok(receipt) => {
+                self.requester.counts.ended(Outcome::Completed);
+                Ok(Received::Receipt(Box::new(receipt)))
+            }
+            Err(error) => {
+                self.requester.count(&error);
+                Err(error)
+            }
         };
         // A client that only stalled reads this after everything that waits for it.
         self.to.end(vec![last]);

@@ -1,0 +1,4 @@
+//! The tables of `docs/` that say what the code says: compared here, and written with `SUNDBRO_WRITE_DOCS=1`.
+
+mod metrics;
+mod page;
