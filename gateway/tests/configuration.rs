@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sundbro_gateway::config::{Config, ConfigError, Endpoint, File};
+use sundbro_gateway::config::{Config, ConfigError, Endpoint};
 use sundbro_ledger::ids::MemberName;
 use support::folder;
 
@@ -204,53 +204,94 @@ fn the_command_line_exits_2_on_a_bad_configuration_and_0_on_a_good_one() {
     assert_eq!(check(&file).status.code(), Some(0));
 }
 
-/// Every key that the structs have, as the documentation writes it; lists of tables end in `[]`.
-fn keys_of(value: &serde_json::Value, prefix: &str, keys: &mut BTreeSet<(String, bool)>) {
-    match value {
-        // Free keys: members that are dialled elsewhere.
-        serde_json::Value::Object(_) if prefix == "dial" => {
-            keys.insert(("dial.<member>".to_owned(), true));
-        }
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                let path =
-                    if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                keys_of(value, &path, keys);
-            }
-        }
-        serde_json::Value::Array(items) if items.iter().any(serde_json::Value::is_object) => {
-            for item in items {
-                keys_of(item, &format!("{prefix}[]"), keys);
-            }
-        }
-        value => {
-            keys.insert((prefix.to_owned(), !value.is_null()));
-        }
+#[test]
+fn every_problem_with_a_key_of_the_file_has_its_line() {
+    let text = "member = 'Hospital'\n\n[federation]\nlisten = 'everywhere'\n\n[[local.clients]]\nname = 'a b'\n";
+    let error = parse(text).expect_err("must be refused");
+    let line = |key: &str| error.problems.iter().find(|it| it.key == key).and_then(|it| it.line);
+    for (key, expected) in [
+        ("member", Some(1)),
+        ("federation.listen", Some(4)),
+        // Where it should stand.
+        ("federation.tls.certificate", Some(3)),
+        ("local.clients[0].name", Some(7)),
+        ("local.clients[0].certificate_sha256", Some(6)),
+        ("data_dir", None),
+    ] {
+        assert_eq!(line(key), expected, "{key}: {error}");
+    }
+    for problem in &error.problems {
+        assert!(!problem.what.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
     }
 }
 
-#[test]
-fn every_key_is_in_the_example_and_in_the_documentation() {
-    let file: File = toml::from_str(&example()).expect("the example");
-    let mut found = BTreeSet::new();
-    keys_of(&serde_json::to_value(&file).expect("JSON"), "", &mut found);
-    let set: BTreeSet<_> =
-        found.iter().filter(|(_, set)| *set).map(|(key, _)| key.clone()).collect();
-    // A list of tables that one client leaves out stands in another, by its elements' keys.
-    let is_table = |key: &String| set.iter().any(|set| set.starts_with(&format!("{key}[]")));
-    let all: BTreeSet<_> =
-        found.iter().map(|(key, _)| key.clone()).filter(|key| !is_table(key)).collect();
-    assert_eq!(all, set, "the example leaves keys out");
-
-    let page = fs::read_to_string(docs("configuration.md")).expect("docs/configuration.md");
-    let mut documented = BTreeSet::new();
-    for line in page.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        assert_eq!(cells.len(), 4, "key, meaning, default and range, power: {line}");
-        assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
-        let power = cells[3].trim_end_matches('|').trim();
-        assert!(["forge", "read", "stop"].iter().any(|word| power.starts_with(word)), "{line}");
-        documented.insert(cells[0].trim_matches('`').to_owned());
+/// A folder with the example and every file that it names.
+fn example_home() -> (tempfile::TempDir, PathBuf) {
+    let folder = folder();
+    let file = folder.path().join("gateway.toml");
+    let text = example()
+        .replace("/srv/documents/obstetrics", "documents")
+        .replace("/var/lib/sundbro-gate/", "")
+        .replace("/var/lib/sundbro", "data")
+        .replace("/etc/sundbro/keys", "keys");
+    fs::write(&file, text).expect("write");
+    fs::create_dir_all(folder.path().join("documents")).expect("a folder");
+    fs::create_dir_all(folder.path().join("tls")).expect("a folder");
+    for name in ["federation.pem", "federation.key", "federation-ca.crl", "local.pem", "local.key"]
+    {
+        support::put(&folder.path().join("tls").join(name), b"x");
     }
-    assert_eq!(documented, all, "docs/configuration.md and the structs differ");
+    for name in ["tls/clients-ca.pem", "tls/clients-ca.crl", "policy.toml"] {
+        support::put(&folder.path().join(name), b"x");
+    }
+    (folder, file)
+}
+
+#[test]
+fn each_value_in_force_is_shown_with_where_it_comes_from() {
+    let (folder, file) = example_home();
+    let text = fs::read_to_string(&file).expect("read");
+    let values = Config::effective(&file).expect("the example is valid");
+    // Every key of the example is there, with the line on which it stands.
+    let generic = |key: &str| {
+        let no_index: String = key.chars().filter(|it| !it.is_ascii_digit()).collect();
+        match key.starts_with("dial.") {
+            true => "dial.<member>".to_owned(),
+            // Digits of names stay: only those between brackets are an index.
+            false if key.contains('[') => no_index.replace("certificate_sha", "certificate_sha256"),
+            false => key.to_owned(),
+        }
+    };
+    let shown: BTreeSet<_> = values.iter().map(|value| generic(&value.key)).collect();
+    for key in sundbro_gateway::config::KEYS {
+        let name = key.name.split(".units[]").next().unwrap_or_default();
+        let units = "local.clients[].units";
+        let name = if key.name.starts_with(units) { units } else { name };
+        assert!(shown.contains(name), "{name} is not shown: {shown:?}");
+    }
+    let mut from_file = 0;
+    for value in &values {
+        let Some(line) = value.line else { continue };
+        let last = value.key.rsplit('.').next().unwrap_or_default();
+        let written = text.lines().nth(line - 1).unwrap_or_default();
+        let named = written.contains(last) || value.key.starts_with("dial.");
+        assert!(named, "{} is not on line {line}: {written}", value.key);
+        from_file += 1;
+    }
+    assert!(from_file > 25, "only {from_file} come from the file");
+    // What is left out is the default.
+    fs::write(&file, text.replace("coverage_max_age_ms = 60000\n", "")).expect("write");
+    let values = Config::effective(&file).expect("valid");
+    let age = values.iter().find(|value| value.key == "coverage_max_age_ms").expect("shown");
+    assert_eq!((age.value.as_u64(), age.line), (Some(60_000), None));
+    let sundbro = env!("CARGO_BIN_EXE_sundbro");
+    let show = Command::new(sundbro)
+        .args(["config", "show", "--origin", "gateway.toml"])
+        .current_dir(folder.path())
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&show.stdout).into_owned();
+    assert!(said.contains("coverage_max_age_ms = 60000   # default\n"), "{said}");
+    assert!(said.contains("log.format = \"json\"   # gateway.toml:"), "{said}");
+    assert!(!show.stderr.starts_with(b"error") && show.status.success());
 }

@@ -72,7 +72,7 @@ enum Command {
     /// Check, explain and test policies without starting anything.
     Policy(policy::Policy),
     /// Look at a configuration without starting anything.
-    Config(config::Config),
+    Config(config::ConfigCommand),
 }
 
 /// How a command ends when it does not end well.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sundbro_ledger::ids::MemberName;
 use sundbro_proto::ledger::v1::PurposeOfUse;
 
+use super::keys;
 use super::meaning::Reader;
 use super::{CertificateMatch, ClientRule, DocumentsSource, Endpoint, Problem, Profile, file};
 
@@ -201,13 +202,9 @@ impl Reader<'_> {
                 source.identifier_systems.as_deref(),
                 source.profile.is_some() || profile.is_some(),
             );
-            let settle = self.millis(&key("settle_ms"), source.settle_ms, 2_000, 0..=3_600_000);
-            let poll_interval = self.millis(
-                &key("poll_interval_ms"),
-                source.poll_interval_ms,
-                30_000,
-                100..=86_400_000,
-            );
+            let settle = self.millis(&key("settle_ms"), source.settle_ms, keys::SETTLE);
+            let poll_interval =
+                self.millis(&key("poll_interval_ms"), source.poll_interval_ms, keys::POLL_INTERVAL);
             let (Some(name), Some(folder)) = (name, folder) else { continue };
             let identifier_systems = systems;
             sources.push(DocumentsSource {

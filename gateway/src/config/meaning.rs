@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sundbro_ledger::ids::{FederationId, MemberName};
 
+use super::keys::{self, Number};
 use super::problem::resolve;
 use super::{
     Config, FederationListener, LocalListener, LogFormat, LogSettings, Problem, TlsFiles, file,
@@ -30,17 +30,12 @@ pub(super) fn meaning(
         reader.optional_path(written.gate_file.as_deref()).or_else(|| inside("signing.gate"));
     let keys_dir = reader.optional_path(written.keys.dir.as_deref()).or_else(|| inside("keys"));
     let profile = reader.profile("profile", written.profile.as_deref());
-    let coverage_max_age = reader.millis(
-        "coverage_max_age_ms",
-        written.coverage_max_age_ms,
-        60_000,
-        1_000..=86_400_000,
-    );
+    let coverage_max_age =
+        reader.millis("coverage_max_age_ms", written.coverage_max_age_ms, keys::COVERAGE_MAX_AGE);
     let shutdown_grace_period = reader.millis(
         "shutdown_grace_period_ms",
         written.shutdown_grace_period_ms,
-        10_000,
-        0..=600_000,
+        keys::SHUTDOWN_GRACE_PERIOD,
     );
     let federation = reader.federation(&written.federation);
     let local = reader.local(&written.local);
@@ -166,34 +161,22 @@ impl Reader<'_> {
         }
     }
 
-    fn integer(
-        &mut self,
-        key: &str,
-        value: Option<i64>,
-        default: i64,
-        range: RangeInclusive<i64>,
-    ) -> i64 {
-        let value = value.unwrap_or(default);
-        if !range.contains(&value) {
-            let remedy = format!("use {} to {}", range.start(), range.end());
+    fn integer(&mut self, key: &str, value: Option<i64>, number: Number) -> i64 {
+        let value = value.unwrap_or(number.default);
+        if !(number.least..=number.most).contains(&value) {
+            let remedy = format!("use {} to {}", number.least, number.most);
             self.problem(Problem::new(key, "is out of range", remedy).value(value));
-            return default;
+            return number.default;
         }
         value
     }
 
-    pub(super) fn millis(
-        &mut self,
-        key: &str,
-        value: Option<i64>,
-        default: i64,
-        range: RangeInclusive<i64>,
-    ) -> Duration {
-        Duration::from_millis(self.integer(key, value, default, range).unsigned_abs())
+    pub(super) fn millis(&mut self, key: &str, value: Option<i64>, number: Number) -> Duration {
+        Duration::from_millis(self.integer(key, value, number).unsigned_abs())
     }
 
-    fn connections(&mut self, key: &str, value: Option<i64>, default: i64) -> usize {
-        usize::try_from(self.integer(key, value, default, 1..=100_000)).unwrap_or(1)
+    fn connections(&mut self, key: &str, value: Option<i64>, number: Number) -> usize {
+        usize::try_from(self.integer(key, value, number)).unwrap_or(1)
     }
 
     fn listen(&mut self, key: &str, text: Option<&str>) -> Option<SocketAddr> {
@@ -240,8 +223,11 @@ impl Reader<'_> {
 
     fn federation(&mut self, written: &file::Federation) -> Option<FederationListener> {
         let listen = self.listen("federation.listen", written.listen.as_deref());
-        let max_connections =
-            self.connections("federation.max_connections", written.max_connections, 1_024);
+        let max_connections = self.connections(
+            "federation.max_connections",
+            written.max_connections,
+            keys::FEDERATION_MAX_CONNECTIONS,
+        );
         let tls = self.tls(
             "federation",
             written.tls.certificate.as_deref(),
@@ -253,8 +239,11 @@ impl Reader<'_> {
 
     fn local(&mut self, written: &file::Local) -> Option<LocalListener> {
         let listen = self.listen("local.listen", written.listen.as_deref());
-        let max_connections =
-            self.connections("local.max_connections", written.max_connections, 1_024);
+        let max_connections = self.connections(
+            "local.max_connections",
+            written.max_connections,
+            keys::LOCAL_MAX_CONNECTIONS,
+        );
         let tls = self.tls(
             "local",
             written.tls.certificate.as_deref(),

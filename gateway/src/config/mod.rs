@@ -4,9 +4,12 @@
 //! Nobody joins the federation and no key changes by editing this file: it says who *we* are and where things lie.
 
 mod file;
+mod keys;
+mod lines;
 mod lists;
 mod meaning;
 mod problem;
+mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,7 +20,9 @@ use sundbro_ledger::ids::{FederationId, MemberName};
 use sundbro_proto::ledger::v1::PurposeOfUse;
 
 pub use file::File;
+pub use keys::{KEYS, Key, Number, Value};
 pub use problem::{ConfigError, Problem};
+pub use show::Effective;
 
 /// Largest configuration file in bytes; a larger one is not a configuration.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -218,6 +223,19 @@ impl Config {
     /// # Errors
     /// With every problem found; nothing was opened.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&Self::text(file)?, file, true)
+    }
+
+    /// Every value in force, and on which line of the file it stands.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn effective(file: &Path) -> Result<Vec<Effective>, ConfigError> {
+        let text = Self::text(file)?;
+        Self::parse(&text, file, true).map(|config| show::effective(&config, &text))
+    }
+
+    fn text(file: &Path) -> Result<String, ConfigError> {
         let refuse = |what: String, remedy: &str| ConfigError {
             file: file.to_owned(),
             problems: vec![Problem::new("", what, remedy)],
@@ -229,9 +247,8 @@ impl Config {
         if length > MAX_FILE_BYTES {
             return Err(refuse(format!("is {length} bytes long"), "it is not a configuration"));
         }
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| refuse(format!("cannot be read ({error})"), remedy))?;
-        Self::parse(&text, file, true)
+        std::fs::read_to_string(file)
+            .map_err(|error| refuse(format!("cannot be read ({error})"), remedy))
     }
 
     /// Checks `text` as the contents of `file`; with `look` also that the files it names are there.
@@ -242,6 +259,10 @@ impl Config {
         let mut problems = Vec::new();
         let written: File = problem::read(text, &mut problems);
         let meant = meaning::meaning(&written, file, look, &mut problems);
+        let lines = lines::Lines::read(text);
+        for problem in &mut problems {
+            problem.line = problem.line.or_else(|| lines.near(&problem.key));
+        }
         match meant {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError { file: file.to_owned(), problems }),
@@ -249,13 +270,20 @@ impl Config {
     }
 }
 
-/// The purpose that a code means: HL7 v3 PurposeOfUse.
+/// Codes of HL7 v3 PurposeOfUse that a client may state, with what they mean.
+const PURPOSES: [(&str, PurposeOfUse); 4] = [
+    ("TREAT", PurposeOfUse::Treatment),
+    ("ETREAT", PurposeOfUse::EmergencyTreatment),
+    ("PATRQT", PurposeOfUse::PatientRequest),
+    ("HOPERAT", PurposeOfUse::HealthcareOperations),
+];
+
+/// The purpose that a code means.
 pub(crate) fn purpose(code: &str) -> Option<PurposeOfUse> {
-    Some(match code {
-        "TREAT" => PurposeOfUse::Treatment,
-        "ETREAT" => PurposeOfUse::EmergencyTreatment,
-        "PATRQT" => PurposeOfUse::PatientRequest,
-        "HOPERAT" => PurposeOfUse::HealthcareOperations,
-        _ => return None,
-    })
+    PURPOSES.iter().find(|(known, _)| *known == code).map(|(_, purpose)| *purpose)
+}
+
+/// The code of a purpose. `None`: no client can state it.
+fn purpose_code(purpose: PurposeOfUse) -> Option<&'static str> {
+    PURPOSES.iter().find(|(_, known)| *known == purpose).map(|(code, _)| *code)
 }

@@ -1,4 +1,5 @@
 //! The tables of `docs/` that say what the code says: compared here, and written with `SUNDBRO_WRITE_DOCS=1`.
 
+mod configuration;
 mod metrics;
 mod page;
