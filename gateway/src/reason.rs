@@ -20,19 +20,21 @@ impl std::fmt::Display for Reason {
 }
 
 macro_rules! reasons {
-    ($($name:ident: $cause:literal => $cure:literal;)*) => {
-        $(
+    ($([$section:literal] $($name:ident: $cause:literal => $cure:literal;)*)*) => {
+        $($(
             #[doc = $cause]
             pub const $name: Reason =
                 Reason { code: stringify!($name), cause: $cause, cure: $cure };
-        )*
+        )*)*
         /// All of them, in the order of `docs/errors.md`.
-        pub const ALL: &[Reason] = &[$($name),*];
+        pub const ALL: &[Reason] = &[$($($name,)*)*];
+        /// Each section of `docs/errors.md` with its reasons.
+        pub const SECTIONS: &[(&str, &[Reason])] = &[$(($section, &[$($name,)*])),*];
     };
 }
 
 reasons! {
-    // What the caller sent.
+    ["What the caller sent"]
     INVALID_FIELD:
         "A field of the request is missing or malformed." =>
         "Correct the field that the details name.";
@@ -40,7 +42,7 @@ reasons! {
         "The caller's deadline passed before there was an answer." =>
         "Ask again with a longer deadline.";
 
-    // Who calls.
+    ["Who calls"]
     NO_CLIENT_CERTIFICATE:
         "The call came without a client certificate." =>
         "Connect with a certificate that `[[local.clients]]` names.";
@@ -75,7 +77,7 @@ reasons! {
         "A member has as many retrievals under way at one owner as one member may have." =>
         "Ask again when some have ended; the details name the limit.";
 
-    // What may be read, and what is there.
+    ["What may be read, and what is there"]
     NOT_AVAILABLE:
         "The record does not exist, or may not be read by this caller; which of the two is not told." =>
         "Check the record's name and the purpose of use; the owner's audit log tells its operator the rule.";
@@ -113,7 +115,7 @@ reasons! {
         "What the owner's gateway answered breaks the rules or does not verify." =>
         "Discard what was received; the message names the rule, and the owner must look at its gateway.";
 
-    // Logs and charters.
+    ["Logs and charters"]
     BROKEN_CHAIN:
         "An entry does not follow the one before it." =>
         "Fetch from the position that the details name.";
@@ -133,7 +135,7 @@ reasons! {
         "A message names a charter version that is not here yet." =>
         "Ask again in a few seconds; charters spread by themselves.";
 
-    // Reaching a peer.
+    ["Reaching a peer"]
     PEER_UNREACHABLE:
         "The owner's gateway cannot be reached." =>
         "Ask again later; `sundbro status` names the cause.";
@@ -174,7 +176,7 @@ reasons! {
         "The peer refuses our certificate." =>
         "Check ours with `openssl x509`: expired, revoked, or of a CA that the charter does not list for us.";
 
-    // Adapters.
+    ["Adapters"]
     NO_PATIENT_IDENTIFIER:
         "The document names nobody in an identifier system that becomes a tag." =>
         "Correct the document, or add the system to `identifier_systems`.";
@@ -185,7 +187,7 @@ reasons! {
         "Two files of a folder carry one document id; both are registered." =>
         "Check whether one of them is a copy that should be removed.";
 
-    // Policy.
+    ["Policy"]
     POLICY_INVALID:
         "The policy folder holds something that is no policy; the policy before it stays in force." =>
         "Run `sundbro policy check`: it names file and line; the folder is read again when it changes.";
@@ -193,7 +195,7 @@ reasons! {
         "A rule of the policy could not be evaluated, so the request was refused." =>
         "Look for the rule in the gateway's log: it counts too far, or reads an attribute of a record that it names.";
 
-    // Our fault.
+    ["Our fault"]
     TLS_MATERIAL_UNUSABLE:
         "A certificate, key or revocation list cannot be used." =>
         "Read the message: it names the file and what is wrong with it.";

@@ -2,7 +2,7 @@
 
 use crate::repository::text;
 
-/// Where such constants are written. Those of gRPC errors are compared row by row in `gateway/tests/errors.rs`.
+/// Where such constants are written. Those of gRPC errors are compared row by row in `gateway/tests/pages/errors.rs`.
 const SOURCES: [&str; 6] = [
     "gateway/ledger/src/log/refusal.rs",
     "gateway/ledger/src/receipt/mod.rs",
