@@ -58,7 +58,7 @@ pub struct Target {
 
 impl Target {
     /// The address that is dialled.
-    fn address(&self) -> &Endpoint {
+    pub fn address(&self) -> &Endpoint {
         self.dial.as_ref().unwrap_or(&self.endpoint)
     }
 }
@@ -167,9 +167,10 @@ async fn dial(
         .map_err(fail)
 }
 
-type Failure = (DialCause, io::Error);
+/// The cause, and what the system or the TLS library says.
+pub(crate) type Failure = (DialCause, io::Error);
 
-async fn connect(address: &Endpoint) -> Result<TcpStream, Failure> {
+pub(crate) async fn connect(address: &Endpoint) -> Result<TcpStream, Failure> {
     let mut failure = (DialCause::NameNotResolved, io::Error::other("the name has no address"));
     for address in resolve(address).await?.into_iter().take(MAX_ADDRESSES) {
         failure = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
@@ -181,7 +182,7 @@ async fn connect(address: &Endpoint) -> Result<TcpStream, Failure> {
     Err(failure)
 }
 
-async fn resolve(address: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) async fn resolve(address: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
     let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
     match timeout(RESOLVE_TIMEOUT, lookup).await {
         Ok(Ok(addresses)) => Ok(addresses.collect()),

@@ -22,6 +22,7 @@ pub mod connections;
 mod deadline;
 pub mod demo;
 pub mod dial_cause;
+pub mod doctor;
 mod http_limits;
 pub mod hub;
 pub mod identity;

@@ -5,6 +5,7 @@ mod charter;
 mod config;
 pub mod connect;
 mod demo;
+mod doctor;
 mod exit;
 mod files;
 mod index;
@@ -61,6 +62,8 @@ enum Command {
     Index(index::Index),
     /// Show how a running gateway does.
     Status(operate::Status),
+    /// Find out what is wrong with a gateway, or with the way to a peer, and what to do.
+    Doctor(doctor::Doctor),
     /// See what could not be registered.
     Quarantine(operate::Quarantine),
     /// See own records that no source derives any more.
@@ -182,6 +185,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Verify(command) => command.run(output),
         Command::Index(command) => command.run(output),
         Command::Status(command) => command.run(output),
+        Command::Doctor(command) => command.run(output),
         Command::Quarantine(command) => command.run(output),
         Command::Orphans(command) => command.run(output),
         Command::Audit(command) => command.run(output),

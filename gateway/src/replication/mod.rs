@@ -49,7 +49,7 @@ use crate::subject::grant::SealingKey;
 pub use dialer::{Dial, NotReached};
 pub use end::SessionEnd;
 pub use frames::MAX_FRAME_BYTES;
-pub use greeting::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
+pub use greeting::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE, judge as judge_hello};
 pub use own_log::{OwnLogCheck, OwnLogState};
 pub use service::{FederationEndpoint, TlsDial};
 

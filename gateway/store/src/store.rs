@@ -53,6 +53,7 @@ pub struct Store {
     own: Mutex<OwnLog>,
     sendable: RwLock<Option<Sendable>>,
     pub(crate) late: Late,
+    beside_gateway: bool,
 }
 
 /// What signing needs to know; held for the whole of an append.
@@ -126,6 +127,7 @@ impl Store {
             own: Mutex::new(own),
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
+            beside_gateway: false,
         })
     }
 
@@ -138,7 +140,7 @@ impl Store {
     /// Fails when a file is missing, damaged or newer than this software.
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let open = |file| Db::open_offline(dir, file).map(|(db, _)| db);
-        let ledger = open(StoreFile::Ledger)?;
+        let (ledger, beside_gateway) = Db::open_offline(dir, StoreFile::Ledger)?;
         let identity = Identity::read(&ledger.read()?)?.ok_or_else(|| OpenError::Damaged {
             path: dir.join(StoreFile::Ledger.name()),
             problem: "it does not say to whom it belongs".to_owned(),
@@ -160,12 +162,38 @@ impl Store {
             own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
             sendable: RwLock::new(None),
             late: Late::new(),
+            beside_gateway,
         })
     }
 
     /// The store's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether it was opened to read while a gateway has it open.
+    pub fn is_beside_gateway(&self) -> bool {
+        self.beside_gateway
+    }
+
+    /// Why a gateway that starts with the gate in this file would sign nothing. Changes nothing.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn stop_at_start(&self, gate: &Path) -> Result<Option<SigningStop>, StoreError> {
+        let log = self.identity.own_log;
+        // The gate first: a gateway that runs beside us writes it after the ledger.
+        let read = SigningGate::read(gate);
+        let head = head_in(&self.ledger.read()?, &log)?;
+        match read {
+            Err(_) => Ok(Some(SigningStop::GateDamaged(gate.to_owned()))),
+            Ok(None) if head.size() > 0 => Ok(Some(SigningStop::GateMissing(gate.to_owned()))),
+            Ok(None) => Ok(None),
+            Ok(Some(found)) if found.log != log => {
+                Ok(Some(SigningStop::GateOfOtherLog(gate.to_owned())))
+            }
+            Ok(Some(found)) => compare(&self.ledger, &head, &found),
+        }
     }
 
     /// To whom it belongs.
