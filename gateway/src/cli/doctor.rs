@@ -7,7 +7,7 @@ use sundbro_ledger::ids::MemberName;
 use sundbro_proto::admin::v1::admin_service_client::AdminServiceClient;
 use sundbro_proto::admin::v1::{GetStatusRequest, GetStatusResponse};
 
-use super::connect::{block_on, channel};
+use super::connect::{block_on, call_failed, channel};
 use super::{CliError, Exit, Output};
 use crate::doctor::{Check, Finding, Ground, Peer, examine, examine_peer};
 
@@ -59,11 +59,18 @@ impl Doctor {
 }
 
 impl Place {
-    /// What the running gateway says. `None`: none was named, or it does not answer, which the checks find out.
+    /// What the running gateway says. `None`: none was named, or none answers. One that answers and refuses us is an
+    /// error of the client file.
     async fn status(&self) -> Result<Option<GetStatusResponse>, CliError> {
         let Some(file) = &self.client else { return Ok(None) };
         let mut client = AdminServiceClient::new(channel(file)?);
-        Ok(client.get_status(GetStatusRequest {}).await.ok().map(tonic::Response::into_inner))
+        match client.get_status(GetStatusRequest {}).await {
+            Ok(status) => Ok(Some(status.into_inner())),
+            Err(status) if Exit::of_grpc(status.code()) == Exit::Denied => {
+                Err(call_failed(&status))
+            }
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::StreamExt as _;
 use rustls_pki_types::ServerName;
 use sundbro_ledger::ids::MemberName;
 use sundbro_ledger::member::{KeyPurpose, MemberEntry, MemberState};
@@ -20,6 +21,8 @@ use crate::tls::{End, LocalTls};
 /// Days before its end from which something is warned of.
 const SOON_DAYS: i64 = 30;
 const DAY_SECONDS: i64 = 86_400;
+/// Peers examined beside each other: one that does not answer takes half a minute.
+const PEERS_AT_ONCE: usize = 16;
 
 /// Examines the gateway of a configuration. `status` is what the running gateway says of itself, if it was asked.
 pub async fn examine(file: &Path, status: Option<&GetStatusResponse>) -> Vec<Check> {
@@ -290,9 +293,12 @@ async fn peers(ground: &Ground, status: Option<&GetStatusResponse>, report: &mut
     if others.is_empty() {
         report.good("there is no other active member");
     }
-    for member in others {
-        let peer = Peer { ground, member: &member, status };
-        let checks = examine_peer(&peer).await;
+    let examined = futures_util::stream::iter(others.iter().map(|member| async move {
+        (member, examine_peer(&Peer { ground, member, status }).await)
+    }));
+    // In their order, however long each takes.
+    let mut examined = std::pin::pin!(examined.buffered(PEERS_AT_ONCE));
+    while let Some((member, checks)) = examined.next().await {
         match checks.iter().find(|check| check.finding.cure().is_some()) {
             None => report.good(format!("{member}: every step is good")),
             Some(first) => {
@@ -323,8 +329,9 @@ fn log(ground: &Ground, status: Option<&GetStatusResponse>, report: &mut Report)
             ),
         }
     } else if store.is_beside_gateway() {
-        report
-            .not_looked_at("whether the running gateway signs: name its client file with --client");
+        report.not_looked_at(
+            "whether the running gateway signs: it was not asked (--client), or does not answer",
+        );
     }
     match store.log_status(&store.identity().own_log) {
         Err(error) => damaged(&error, report),
