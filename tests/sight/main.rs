@@ -8,7 +8,7 @@ mod scrape;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::{Federation, Member, SUBJECT_VALUE, eventually};
+use harness::{Federation, Member, PATIENCE, SUBJECT_VALUE, eventually, holds_within};
 use scrape::{Scrape, address_of, ask};
 
 /// What was looked at, and what was not as it should be.
@@ -259,19 +259,21 @@ fn losses_are_seen(federation: &mut Federation, cells: &mut Cells) {
     federation.at(2).stop();
     cells.check(ask(&silent, "GET", "/readyz", "*/*").is_none(), || "still ready".to_owned());
     let member = &federation.members[0];
-    let seen = eventually("the loss is seen", || {
-        let scrape = Scrape::of(member);
-        let reachable = scrape.number("sundbro_peer_reachable", &[("member", &gone)]);
-        (reachable == Some(0.0)).then_some(scrape)
+    let mut seen = Scrape::of(member);
+    let is_seen = holds_within(PATIENCE, || {
+        seen = Scrape::of(member);
+        seen.number("sundbro_peer_reachable", &[("member", &gone)]) == Some(0.0)
     });
+    cells.check(is_seen, || format!("{gone} is gone, and reachable"));
     cells.equal(
         "connections",
         seen.number("sundbro_peer_connections", &[("member", &gone)]),
         Some(0.0),
     );
     let older = seen.number("sundbro_peer_heads_age_seconds", &[("member", &gone)]);
-    eventually("the silence grows", || {
+    let grows = holds_within(PATIENCE, || {
         let now = Scrape::of(member).number("sundbro_peer_heads_age_seconds", &[("member", &gone)]);
-        (now > older).then_some(())
+        now > older
     });
+    cells.check(grows, || format!("{gone} is silent, and its silence does not grow"));
 }
