@@ -216,6 +216,12 @@ impl Connection {
                 return None;
             }
         };
+        // A caller that negotiates nothing could be made to speak another protocol than it thinks (RFC 7301 §1).
+        if matches!(self.door, Door::Federation(_)) && stream.get_ref().1.alpn_protocol().is_none()
+        {
+            tracing::info!("connection closed: HTTP/2 was not agreed on");
+            return None;
+        }
         let (guest, registration) = self.identify(&stream, generation)?;
         let early = self.early(&mut stream).await?;
         Some(Met { io: Guarded::new(stream, early, registration), guest })
