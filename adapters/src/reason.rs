@@ -69,9 +69,12 @@ reasons! {
     /// More than one document in a file.
     SeveralAttachments = "SEVERAL_ATTACHMENTS",
         "the file describes several documents, and a file is one record: write one DocumentReference with one content for each";
-    /// A document that is not in the file.
+    /// A document that is somewhere else.
     AttachmentElsewhere = "ATTACHMENT_ELSEWHERE",
-        "the DocumentReference leads to a document outside its file, which is not fetched: put the document's bytes into it";
+        "the DocumentReference leads out of its folder, which is not followed: put the document's bytes into it, or a file beside it and its name into attachment.url";
+    /// A file that is not there, or that something else describes.
+    AttachmentMissing = "ATTACHMENT_MISSING",
+        "the file that the DocumentReference names cannot be its document: put it there, without a sidecar";
     /// A document that is not what its description says.
     AttachmentDiffers = "ATTACHMENT_DIFFERS",
         "the document is not what its DocumentReference says of it: correct its data, size or hash where it is made";

@@ -55,7 +55,7 @@ fn every_sample_is_found_or_says_why_not() {
         ("fhir/deviceusestatement-example.json", by_itself("DeviceUseStatement")),
         (
             "fhir/documentreference-example.json",
-            "ATTACHMENT_ELSEWHERE the DocumentReference leads to a document outside its file, which is not fetched: put the document's bytes into it".to_owned(),
+            "ATTACHMENT_ELSEWHERE the DocumentReference leads out of its folder, which is not followed: put the document's bytes into it, or a file beside it and its name into attachment.url".to_owned(),
         ),
         ("fhir/encounter-example.json", by_itself("Encounter")),
         ("fhir/episodeofcare-example.json", by_itself("EpisodeOfCare")),

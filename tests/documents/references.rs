@@ -134,13 +134,27 @@ pub fn references(bench: &mut Bench) {
         let text = bundle("transaction", &resources).to_string();
         bench.put_described(name, Quarantined(reason), "a.json", &text, &bytes);
     }
+    for (name, file) in [("first", "a.pdf"), ("last", "zz.xml")] {
+        let name = format!("a file beside its reference, which sorts {name}");
+        let (folder, below) = bench.cell_folder(&name);
+        std::fs::write(folder.join("m.json"), by(file).to_string()).expect("written");
+        std::fs::write(folder.join(file), crate::content::cda(&name)).expect("written");
+        // Its bytes are registered once, under the reference, and not by themselves.
+        bench.expect(&name, format!("{below}/m.json"), &folder.join(file), Registered);
+    }
+    bench.put(
+        "a file that is not there",
+        Quarantined("ATTACHMENT_MISSING"),
+        "a.json",
+        by("b.pdf").to_string(),
+    );
     // As PHP and others write it.
     let bytes = [0xff; 90];
     let text = reference(inline(&bytes)).to_string().replace("//", "\\/\\/");
     bench.put_described("escaped slashes", Registered, "a.json", &text, &bytes);
-    let bytes: Vec<u8> = (0..12 << 20).map(|n: u32| n.to_be_bytes()[2]).collect();
+    let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| n.to_be_bytes()[2]).collect();
     let text = reference(inline(&bytes)).to_string();
-    bench.put_described("12 MB inside", Registered, "a.json", &text, &bytes);
+    bench.put_described("4 MB inside", Registered, "a.json", &text, &bytes);
     let text = reference(inline(&vec![7; 30 << 20])).to_string();
     bench.put("40 MB of base64", Quarantined("TOO_LARGE"), "a.json", text);
 }

@@ -18,13 +18,21 @@ use zeroize::Zeroizing;
 use super::fhir;
 use super::json::{self, Node};
 use super::read::PIECE_BYTES;
+use super::unquoted::Unquoted;
 use crate::reason::{QuarantineReason, Refusal};
 
-/// Where the bytes of a document stand in its file, and what they must be.
+/// Where the bytes of a document stand, and what they must be.
 pub(crate) struct Attachment {
-    /// From the top of the JSON text to the string.
-    pub(crate) path: Vec<Step>,
+    pub(crate) place: Place,
     pub(crate) check: Check,
+}
+
+/// Where the bytes of a document stand.
+pub(crate) enum Place {
+    /// In the JSON file, from the top of the text to the string.
+    Inside(Vec<Step>),
+    /// In a file of its own: its path from the folder of the JSON file, downwards.
+    Beside(String),
 }
 
 /// One step into a JSON text.
@@ -76,16 +84,29 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Attachment {
-    /// Digest and size of the bytes, which must be what the description says.
-    pub(crate) fn measure(&self, file: &File) -> Result<([u8; 32], u64), Refusal> {
+    /// Digest and size of the bytes, which must be what the description says. `file` is the JSON file, or the one beside
+    /// it. `None`: told to stop.
+    pub(crate) fn measure(
+        &self,
+        file: &File,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<([u8; 32], u64)>, Refusal> {
         let differs = |what| Refusal::with(QuarantineReason::AttachmentDiffers, what);
         let unreadable = |_| Refusal::from(QuarantineReason::Unreadable);
-        let range = find(file, &self.path).map_err(unreadable)?;
-        let mut bytes =
-            decoded(file, range.ok_or(QuarantineReason::NoAttachment)?).map_err(unreadable)?;
+        let mut bytes: Box<dyn Read + '_> = match &self.place {
+            Place::Inside(path) => {
+                let range = find(file, path).map_err(unreadable)?;
+                let range = range.ok_or(QuarantineReason::NoAttachment)?;
+                Box::new(decoded(file, range).map_err(unreadable)?)
+            }
+            Place::Beside(_) => Box::new(file),
+        };
         let (mut sha1, mut sha256, mut size) = (Sha1::new(), Sha256::new(), 0_u64);
         let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
         loop {
+            if stop() {
+                return Ok(None);
+            }
             let count = match bytes.read(&mut piece) {
                 Ok(0) => break,
                 Ok(count) => count,
@@ -107,16 +128,16 @@ impl Attachment {
             Some(Hash::Sha1(given)) if given != sha1 => Err(differs("it has another hash")),
             Some(Hash::Sha256(given)) if given != sha256 => Err(differs("it has another hash")),
             _ if size == 0 => Err(QuarantineReason::NoAttachment.into()),
-            _ => Ok((sha256, size)),
+            _ => Ok(Some((sha256, size))),
         }
     }
 }
 
-/// The bytes of the document in a registered file that no sidecar describes, if they are not the file itself.
+/// Where the document of a file that no sidecar describes stands, if it is not the file itself.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or no longer holds what was registered.
-pub(crate) fn open(file: &File) -> io::Result<Option<Box<dyn Read + Send>>> {
+/// Fails if the file cannot be read, or describes no document.
+pub(crate) fn place(file: &File) -> io::Result<Option<Place>> {
     if !describes_another(file)? {
         return Ok(None);
     }
@@ -124,9 +145,13 @@ pub(crate) fn open(file: &File) -> io::Result<Option<Box<dyn Read + Send>>> {
     let mut json = serde_json::Deserializer::from_reader(reader(file)?.1);
     let root = json::read_from(&mut json).map_err(changed)?;
     let read = fhir::read_tree(&root, &TimeZone::UTC).map_err(changed)?;
-    let Some(attachment) = read.attachment else { return Ok(None) };
-    let range = find(file, &attachment.path)?.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Some(Box::new(decoded(&file.try_clone()?, range)?)))
+    Ok(read.attachment.map(|attachment| attachment.place))
+}
+
+/// The bytes of a document inside a file.
+pub(crate) fn inside(file: &File, path: &[Step]) -> io::Result<Box<dyn Read + Send>> {
+    let range = find(file, path)?.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Box::new(decoded(file, range)?))
 }
 
 /// From the first character on that is no byte order mark, and where that is.
@@ -326,78 +351,7 @@ fn decoded(file: &File, (start, end): (u64, u64)) -> io::Result<impl Read + Send
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(start))?;
     let string = BufReader::new(file.take(end.saturating_sub(start)));
-    Ok(DecoderReader::new(Unquoted { string, at: At::Before }, &STANDARD))
-}
-
-/// The characters of a JSON string, without space: FHIR R4 allows it in base64, and several programs escape `/` and `=`.
-struct Unquoted<R> {
-    string: R,
-    at: At,
-}
-
-/// Where the reading of a string stands.
-#[derive(PartialEq)]
-enum At {
-    Before,
-    Inside,
-    Behind,
-}
-
-impl<R: Read> Unquoted<R> {
-    fn next(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
-        match self.string.read_exact(&mut byte) {
-            Ok(()) => Ok(byte[0]),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(no_base64()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The next character; `None` behind the last quote.
-    fn character(&mut self) -> io::Result<Option<u8>> {
-        while self.at != At::Behind {
-            match self.next()? {
-                b'"' if self.at == At::Before => self.at = At::Inside,
-                b'"' => self.at = At::Behind,
-                b' ' | b'\t' | b'\r' | b'\n' => {}
-                _ if self.at == At::Before => return Err(no_base64()),
-                b'\\' => match self.next()? {
-                    b'/' => return Ok(Some(b'/')),
-                    b'r' | b'n' | b't' => {}
-                    b'u' => return self.by_number().map(Some),
-                    _ => return Err(no_base64()),
-                },
-                other => return Ok(Some(other)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn by_number(&mut self) -> io::Result<u8> {
-        let mut number = 0;
-        for _ in 0..4 {
-            let digit = char::from(self.next()?).to_digit(16).ok_or_else(no_base64)?;
-            number = (number << 4) | digit;
-        }
-        u8::try_from(number).ok().filter(u8::is_ascii_graphic).ok_or_else(no_base64)
-    }
-}
-
-fn no_base64() -> io::Error {
-    io::ErrorKind::InvalidData.into()
-}
-
-impl<R: Read> Read for Unquoted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut count = 0;
-        while count < buffer.len()
-            && let Some(character) = self.character()?
-        {
-            buffer[count] = character;
-            count += 1;
-        }
-        Ok(count)
-    }
+    Ok(DecoderReader::new(Unquoted::new(string), &STANDARD))
 }
 
 #[cfg(test)]

@@ -180,6 +180,13 @@ pub(crate) fn looks_now(file: &File) -> io::Result<Fingerprint> {
     Ok(looks(&rustix::fs::fstat(file)?).fingerprint)
 }
 
+/// What stands at a path from the folder of a file.
+pub(crate) fn beside(key: &SourceKey, path: &str) -> SourceKey {
+    let key = key.as_bytes();
+    let folder = key.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    SourceKey::from_bytes([&key[..folder], path.as_bytes()].concat())
+}
+
 /// Where the sidecar of a file would stand.
 pub(crate) fn sidecar_of(key: &SourceKey) -> SourceKey {
     SourceKey::from_bytes([key.as_bytes(), sidecar::SUFFIX.as_bytes()].concat())

@@ -13,6 +13,7 @@ mod json;
 mod leak;
 mod metadata;
 mod pass;
+mod pointing;
 mod read;
 mod reference;
 mod resources;
@@ -20,6 +21,7 @@ mod settings;
 mod sidecar;
 mod stream;
 mod times;
+mod unquoted;
 mod walk;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ use crate::item::{Fingerprint, SourceKey};
 
 use beneath::{Identity, Root};
 use pass::Pass;
+use pointing::Pointing;
 pub use settings::{
     Clock, DEFAULT_PARSE_LIMIT_BYTES, DEFAULT_SETTLE, DocumentsSettings, IdentifierSystems,
     IdentifierSystemsError,
@@ -49,6 +52,8 @@ pub struct DocumentsAdapter {
     settings: DocumentsSettings,
     /// Files that have not come to rest: what they looked like, and since when.
     restless: Mutex<HashMap<SourceKey, (Fingerprint, SystemTime)>>,
+    /// Which files describe which others, as the last pass found it.
+    pointing: Mutex<Pointing>,
     signal: Arc<Notify>,
     watcher: Mutex<Watching>,
 }
@@ -70,6 +75,7 @@ impl DocumentsAdapter {
         Self {
             settings,
             restless: Mutex::default(),
+            pointing: Mutex::default(),
             signal: Arc::default(),
             watcher: Mutex::new(Watching::NotYet),
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::beneath::Root;
 use super::gone::{Missing, Sight};
+use super::pointing::Pointing;
 use super::read::NotRead;
 use super::walk::{Candidate, Seen};
 use super::{DocumentsAdapter, read};
@@ -30,6 +31,9 @@ pub(crate) struct Pass<'a> {
     /// Who has which document id, of the documents read in this pass.
     holders: HashMap<DocumentIdDigest, SourceKey>,
     restless: HashMap<SourceKey, (Fingerprint, SystemTime)>,
+    /// Which files describe others, now and in the pass before.
+    pointing: Pointing,
+    pointed: Pointing,
 }
 
 impl<'a> Pass<'a> {
@@ -49,6 +53,10 @@ impl<'a> Pass<'a> {
             sight: Sight::default(),
             holders: HashMap::new(),
             restless: HashMap::new(),
+            pointing: Pointing::default(),
+            pointed: core::mem::take(
+                &mut *adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner),
+            ),
         }
     }
 
@@ -75,13 +83,19 @@ impl<'a> Pass<'a> {
                 }
                 self.quarantine(key, fingerprint, refusal)
             }
-            Seen::File(candidate) => self.file(&candidate),
+            Seen::File(candidate) => self.file(candidate),
         }
     }
 
-    fn file(&mut self, candidate: &Candidate) -> ControlFlow<()> {
+    fn file(&mut self, mut candidate: Candidate) -> ControlFlow<()> {
+        if self.pointing.describes(&candidate) {
+            return ControlFlow::Continue(());
+        }
         self.sight.see(&candidate.key);
         let known = self.known.fingerprint(&candidate.key);
+        let most = self.adapter.settings.parse_limit_bytes;
+        self.pointing.complete(self.root, &self.pointed, &mut candidate, known, most);
+        let candidate = &candidate;
         if known == Some(candidate.fingerprint) {
             self.report.unchanged += 1;
             return ControlFlow::Continue(());
@@ -183,6 +197,8 @@ impl<'a> Pass<'a> {
         // Whatever becomes of the rest, files come to rest.
         let restless = core::mem::take(&mut self.restless);
         *self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner) = restless;
+        let pointing = core::mem::take(&mut self.pointing);
+        *self.adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner) = pointing;
         let guarded = !self.adapter.settings.allow_emptied;
         let (gone, emptied) = match self.sight.missing(self.known, guarded) {
             Missing::Gone { keys, emptied } => (keys, emptied),

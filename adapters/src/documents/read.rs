@@ -8,11 +8,12 @@ use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::beneath::{self, Root};
+use super::attachment::{Attachment, Place};
+use super::beneath::{self, Root, sidecar_of};
 use super::metadata::{Metadata, replicated_media_type};
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
-use super::{cda, fhir, leak, sidecar};
+use super::{cda, fhir, leak, pointing, sidecar};
 use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
 
@@ -59,11 +60,15 @@ pub(crate) fn read(
             let sha256 = hash(&mut file, looks.size_bytes, stop)?;
             (described, (sha256, looks.size_bytes))
         }
-        None => parsed(&mut file, looks.size_bytes, settings)?,
+        None => parsed(root, candidate, &mut file, looks.size_bytes, settings, stop)?,
     };
     let companion_now = match &candidate.sidecar {
         Some(key) => root.looks(key).map_or(0, |now| walk::companion(&now.fingerprint)),
         None => 0,
+    };
+    let companion_now = match &candidate.beside {
+        Some(key) => pointing::companion(root.looks(key).ok().map(|it| it.fingerprint).as_ref()),
+        None => companion_now,
     };
     if beneath::looks_now(&file).ok() != Some(expected)
         || companion_now != candidate.fingerprint.companion
@@ -78,17 +83,20 @@ type Measured = ([u8; 32], u64);
 
 /// Metadata of a file that describes itself, and what its document's bytes are.
 fn parsed(
+    root: &Root,
+    candidate: &Candidate,
     file: &mut File,
     size_bytes: u64,
     settings: &DocumentsSettings,
-) -> Result<(Metadata, Measured), Refusal> {
+    stop: &dyn Fn() -> bool,
+) -> Result<(Metadata, Measured), NotRead> {
     if size_bytes > settings.parse_limit_bytes {
         let start = bounded(file, SNIFF_BYTES)?;
         return Err(match sniff(&start) {
-            Format::Other => QuarantineReason::NoSidecar.into(),
+            Format::Other => NotRead::from(QuarantineReason::NoSidecar),
             _ => {
                 let limit = format!("limit {} bytes", settings.parse_limit_bytes);
-                Refusal::with(QuarantineReason::TooLarge, limit)
+                Refusal::with(QuarantineReason::TooLarge, limit).into()
             }
         });
     }
@@ -103,7 +111,7 @@ fn parsed(
             let measured = match read.attachment {
                 Some(attachment) => {
                     drop(content);
-                    attachment.measure(file)?
+                    measured(root, candidate, file, &attachment, stop)?
                 }
                 None => whole(&content),
             };
@@ -112,6 +120,44 @@ fn parsed(
         Format::Utf16 => Err(QuarantineReason::EncodingNotUtf8.into()),
         Format::Other => Err(QuarantineReason::NoSidecar.into()),
     }
+}
+
+/// What an attachment's bytes are, inside its description or beside it.
+fn measured(
+    root: &Root,
+    candidate: &Candidate,
+    file: &File,
+    attachment: &Attachment,
+    stop: &dyn Fn() -> bool,
+) -> Result<Measured, NotRead> {
+    let measured = match &attachment.place {
+        Place::Inside(_) => attachment.measure(file, stop)?,
+        Place::Beside(path) => {
+            let key = beneath::beside(&candidate.key, path);
+            match &candidate.beside {
+                Some(beside) if *beside == key => {}
+                Some(_) => return Err(QuarantineReason::ChangedWhileRead.into()),
+                None => {
+                    let what = "its own name does not end with .json";
+                    return Err(Refusal::with(QuarantineReason::AttachmentElsewhere, what).into());
+                }
+            }
+            // Two descriptions could say two things, and the stricter one must not lose.
+            if root.looks(&sidecar_of(&key)).is_ok() {
+                let what = "a sidecar describes it";
+                return Err(Refusal::with(QuarantineReason::AttachmentMissing, what).into());
+            }
+            let (beside, _) = match root.file(&key) {
+                Ok(opened) => opened,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(QuarantineReason::AttachmentMissing.into());
+                }
+                Err(_) => return Err(QuarantineReason::Unreadable.into()),
+            };
+            attachment.measure(&beside, stop)?
+        }
+    };
+    measured.ok_or(NotRead::Stopped)
 }
 
 /// Metadata of a file that a sidecar describes.

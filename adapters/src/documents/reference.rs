@@ -5,7 +5,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::attachment::{Attachment, Check, Step};
+use super::attachment::{Attachment, Check, Place, Step};
 use super::fhir::{
     Read, author_unit, class, collect_labels, confidentiality_of, first_coding, first_id,
     lifecycle, patient, raw_identifier,
@@ -14,6 +14,7 @@ use super::json::Node;
 use super::metadata::{Metadata, is_media_type};
 use super::resources::{Resources, is_a};
 use super::times;
+use super::walk::{is_ignored, is_json};
 use crate::item::{ClinicalPeriod, Coding, FoundWarning, Lifecycle};
 use crate::reason::{QuarantineReason, Refusal};
 
@@ -106,7 +107,7 @@ fn attachment<'n>(
         let mut path = at(resources.focus);
         path.extend([Step::Member("content"), Step::Element(0)]);
         path.extend([Step::Member("attachment"), Step::Member("data")]);
-        return Ok((Attachment { path, check }, None));
+        return Ok((Attachment { place: Place::Inside(path), check }, None));
     }
     let Some(url) = described.get("url").text() else {
         return Err(QuarantineReason::NoAttachment.into());
@@ -115,11 +116,41 @@ fn attachment<'n>(
         Some(binary) if is_a(binary, "Binary") && binary.has("data") && !url.starts_with('#') => {
             let mut path = at(binary);
             path.push(Step::Member("data"));
-            Ok((Attachment { path, check }, Some(binary)))
+            Ok((Attachment { place: Place::Inside(path), check }, Some(binary)))
         }
         Some(_) => Err(QuarantineReason::NoAttachment.into()),
+        // A submission says where its bytes are; only who writes files means files.
+        None if resources.entries.is_empty() => {
+            let path = beside(url).ok_or(QuarantineReason::AttachmentElsewhere)?;
+            Ok((Attachment { place: Place::Beside(path), check }, None))
+        }
         None => Err(QuarantineReason::AttachmentElsewhere.into()),
     }
+}
+
+/// The path that a relative url means, if it leads to a file in the same folder or below: one above could be read before
+/// it is known that a reference describes it.
+fn beside(url: &str) -> Option<String> {
+    let bad = |byte: u8| byte.is_ascii_control() || b":?#\\".contains(&byte);
+    let path = unescaped(url).filter(|_| !url.bytes().any(bad))?;
+    let plain = |name: &str| !name.is_empty() && !is_ignored(name);
+    // What stands in a JSON file describes itself.
+    let whole = path.split('/').all(plain) && !is_json(&path) && !path.contains(char::is_control);
+    whole.then_some(path)
+}
+
+/// Without the escapes of a URL (RFC 3986 section 2.1).
+fn unescaped(url: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(url.len());
+    let mut rest = url.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        bytes.push(match byte {
+            b'%' => u8::try_from(digit(rest.next())? << 4 | digit(rest.next())?).ok()?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// A document that takes another's place was changed after that one was final (`relatesTo.code`), as in CDA.

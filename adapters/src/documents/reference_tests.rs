@@ -119,6 +119,45 @@ fn refuses_with_a_reason_what_is_no_one_document() {
 }
 
 #[test]
+fn a_url_leads_to_a_file_in_the_same_folder_or_below_and_nowhere_else() {
+    for (url, path) in [("b.pdf", "b.pdf"), ("a/b%20c.pdf", "a/b c.pdf"), ("Binary/1", "Binary/1")]
+    {
+        assert_eq!(beside(url).as_deref(), Some(path));
+    }
+    for url in [
+        "",
+        "/b",
+        "../b",
+        "a/../b",
+        "./b",
+        "a//b",
+        "a/",
+        "%2e%2e/b",
+        "a%2f..%2fb",
+        "%2fb",
+        "a\\b",
+        "c:b",
+        "b?x",
+        "b#x",
+        "//a.example/b",
+        "http://a.example/b",
+        "file:///b",
+        "b.json",
+        "B.JSON",
+        ".hidden",
+        "b.tmp",
+        "%00",
+        "%0a",
+        "%ff",
+        "%",
+        "%2",
+        "b.meta.json",
+    ] {
+        assert_eq!(beside(url), None, "{url}");
+    }
+}
+
+#[test]
 fn the_highest_label_anywhere_counts_and_one_that_cannot_be_read_is_none_that_lets_pass() {
     let codes = |value: Result<Metadata, _>| value.unwrap().confidentiality;
     let label = |code: &str| json!([{"coding": [{"system": LABEL, "code": code}]}]);

@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::task;
 
+use super::attachment::Place;
 use super::beneath::{Root, sidecar_of};
+use super::pointing::described_by;
 use super::{attachment, beneath, walk};
 use crate::adapter::{Content, MAX_FRAME_BYTES, OpenError, ReadError};
 use crate::item::{Fingerprint, SourceKey};
@@ -22,16 +24,13 @@ pub(crate) async fn open(
     key: SourceKey,
     expected: Fingerprint,
 ) -> Result<Content, OpenError> {
-    let opened = task::spawn_blocking(move || {
-        let file = open_now(&folder, &key, &expected)?;
-        body(file, expected).map_err(OpenError::Unreadable)
-    });
+    let opened = task::spawn_blocking(move || open_now(&folder, &key, &expected));
     let body = opened.await.map_err(|error| OpenError::Unreadable(io::Error::other(error)))??;
     let size_bytes = body.left;
     Ok(Content { size_bytes, stream: frames(body).boxed() })
 }
 
-fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<File, OpenError> {
+fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<Body, OpenError> {
     let root = Root::open(folder).map_err(OpenError::Unreadable)?;
     let (file, looks) = match root.file(key) {
         Ok(opened) => opened,
@@ -39,13 +38,35 @@ fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<Fi
         Err(error) => return Err(OpenError::Unreadable(error)),
     };
     // A changed sidecar may have made the document restricted, so it counts as a change of the record.
-    let companion = match root.looks(&sidecar_of(key)) {
-        Ok(sidecar) => walk::companion(&sidecar.fingerprint),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(OpenError::Unreadable(error)),
-    };
-    let current = Fingerprint { companion, ..looks };
-    if current == *expected { Ok(file) } else { Err(OpenError::Changed { current }) }
+    match root.looks(&sidecar_of(key)) {
+        Ok(sidecar) => {
+            let companion = walk::companion(&sidecar.fingerprint);
+            let current = Fingerprint { companion, ..looks };
+            is(current, expected)?;
+            // What a sidecar describes is the file, whatever is in it.
+            Body::whole(file, current).map_err(OpenError::Unreadable)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::Unreadable(error)),
+        Err(_) if expected.companion == 0 => {
+            is(looks, expected)?;
+            Body::inside(file, looks).map_err(OpenError::Unreadable)
+        }
+        // A sidecar that is gone, or a file beside this one that holds the bytes.
+        Err(_) => {
+            is(Fingerprint { companion: expected.companion, ..looks }, expected)?;
+            let changed = OpenError::Changed { current: looks };
+            let Some(beside) = described_by(&root, key, expected.size_bytes) else {
+                return Err(changed);
+            };
+            let (file, beside) = root.file(&beside).map_err(|_| changed)?;
+            is(Fingerprint { companion: walk::companion(&beside), ..looks }, expected)?;
+            Body::whole(file, beside).map_err(OpenError::Unreadable)
+        }
+    }
+}
+
+fn is(current: Fingerprint, expected: &Fingerprint) -> Result<(), OpenError> {
+    if current == *expected { Ok(()) } else { Err(OpenError::Changed { current }) }
 }
 
 /// The bytes of a record that are still to be read.
@@ -55,24 +76,6 @@ struct Body {
     /// The file that they come from, and what it looked like.
     file: File,
     expected: Fingerprint,
-}
-
-/// The bytes of an open file, or of the document inside it.
-fn body(file: File, expected: Fingerprint) -> io::Result<Body> {
-    // What a sidecar describes is the file, whatever is in it.
-    let inside = if expected.companion == 0 { attachment::open(&file)? } else { None };
-    let (bytes, left) = match inside {
-        Some(mut inside) => {
-            let left = io::copy(&mut inside, &mut io::sink())?;
-            (attachment::open(&file)?.ok_or(io::ErrorKind::InvalidData)?, left)
-        }
-        None => {
-            let mut whole = file.try_clone()?;
-            io::Seek::rewind(&mut whole)?;
-            (Box::new(whole) as Box<dyn Read + Send>, expected.size_bytes)
-        }
-    };
-    Ok(Body { bytes, left, file, expected })
 }
 
 /// The bytes of a record, then a last comparison of its file's looks.
@@ -92,6 +95,22 @@ fn frames(body: Body) -> impl Stream<Item = Result<Bytes, ReadError>> + Send {
 }
 
 impl Body {
+    /// All bytes of a file.
+    fn whole(file: File, expected: Fingerprint) -> io::Result<Self> {
+        let mut bytes = file.try_clone()?;
+        io::Seek::rewind(&mut bytes)?;
+        Ok(Self { bytes: Box::new(bytes), left: expected.size_bytes, file, expected })
+    }
+
+    /// The document inside a file, if there is one, else the file.
+    fn inside(file: File, expected: Fingerprint) -> io::Result<Self> {
+        let Some(Place::Inside(path)) = attachment::place(&file)? else {
+            return Self::whole(file, expected);
+        };
+        let left = io::copy(&mut attachment::inside(&file, &path)?, &mut io::sink())?;
+        Ok(Self { bytes: attachment::inside(&file, &path)?, left, file, expected })
+    }
+
     /// The next piece; `None` once everything was read and the file still looks as it did. Blocks.
     fn frame(&mut self) -> Result<Option<Bytes>, ReadError> {
         // One byte more than is left, so that a file that grew shows it.

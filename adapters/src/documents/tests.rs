@@ -10,6 +10,8 @@ use crate::adapter::Change;
 use crate::memory::MemoryItems;
 use crate::profile::Profile;
 
+#[path = "pointing_tests.rs"]
+mod pointing;
 #[path = "rest_tests.rs"]
 mod rest;
 

@@ -55,6 +55,8 @@ pub(crate) struct Candidate {
     /// When it, or its sidecar, was last written to.
     pub(crate) written_at: SystemTime,
     pub(crate) sidecar: Option<SourceKey>,
+    /// The file that holds the bytes, if this one only describes it; found out by whoever reads it.
+    pub(crate) beside: Option<SourceKey>,
 }
 
 /// Visits everything below `root`, whose canonical path is `path`, until `stop` or the visitor says that it is enough.
@@ -92,7 +94,10 @@ pub(crate) fn walk(
             }
         }
         let mut below = Vec::new();
-        for name in &folder.names {
+        // What describes other files comes before what it describes.
+        let (first, then) = (folder.names.iter(), folder.names.iter());
+        let first = first.filter(|name| is_json_name(name));
+        for name in first.chain(then.filter(|name| !is_json_name(name))) {
             // Here and not at the visitor: of a million folders or links it hears nothing.
             if stop() {
                 return Ok(ControlFlow::Break(()));
@@ -198,6 +203,7 @@ fn candidate(key: Vec<u8>, looks: Fingerprint, described: Option<Fingerprint>) -
         fingerprint: Fingerprint { companion, ..looks },
         written_at: described.map_or(UNIX_EPOCH, written_at).max(written_at(looks)),
         sidecar: described.is_some().then(|| sidecar_of(&key)),
+        beside: None,
         key,
     }
 }
@@ -208,14 +214,23 @@ fn refused(key: Vec<u8>, fingerprint: Option<Fingerprint>, reason: QuarantineRea
 }
 
 /// When a file was written by its server's clock; what is before 1970 was long ago.
-fn written_at(looks: Fingerprint) -> SystemTime {
+pub(crate) fn written_at(looks: Fingerprint) -> SystemTime {
     let since = u64::try_from(looks.modified_ns).map_or(Duration::ZERO, Duration::from_nanos);
     UNIX_EPOCH + since
 }
 
 /// Hidden files, and names that programs give to what they are still writing.
-fn is_ignored(name: &str) -> bool {
+pub(crate) fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || [".tmp", ".part", "~"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a file may describe others.
+pub(crate) fn is_json(name: &str) -> bool {
+    name.len() >= 5 && name.as_bytes()[name.len() - 5..].eq_ignore_ascii_case(b".json")
+}
+
+fn is_json_name(name: &OsStr) -> bool {
+    name.to_str().is_some_and(is_json)
 }
 
 /// The looks of a sidecar in one number, never 0.

@@ -1,0 +1,113 @@
+//! DocumentReferences whose bytes are a file beside them.
+
+use futures_util::StreamExt as _;
+
+use super::*;
+
+fn reference(url: &str) -> String {
+    format!(
+        r#"{{"resourceType":"DocumentReference","status":"current","docStatus":"final","date":"2026",
+        "masterIdentifier":{{"value":"1"}},"type":{{"coding":[{{"system":"urn:x","code":"1"}}]}},
+        "securityLabel":[{{"coding":[{{"code":"N","system":"2.16.840.1.113883.5.25"}}]}}],
+        "subject":{{"identifier":{{"system":"1.2.208.176.1.6.1.1","value":"1503901AB2"}}}},
+        "content":[{{"attachment":{{"contentType":"application/pdf","url":"{url}"}}}}]}}"#
+    )
+}
+
+async fn served(folder: &Folder, name: &str) -> Result<Vec<u8>, OpenError> {
+    let key = SourceKey::from_bytes(name);
+    let expected = folder.known.fingerprint(&key).unwrap();
+    let content = folder.adapter().open(&key, &expected).await?;
+    let frames: Vec<_> = content.stream.collect().await;
+    let bytes = frames.into_iter().collect::<Result<Vec<_>, _>>().unwrap().concat();
+    assert_eq!(bytes.len() as u64, content.size_bytes);
+    Ok(bytes)
+}
+
+/// Whatever a described file is, and however it sorts, it is no document of its own.
+#[tokio::test]
+async fn a_file_that_a_reference_describes_is_the_references_document() {
+    for (name, url) in [("a.xml", "a.xml"), ("z.xml", "z.xml"), ("in/a b.xml", "in/a%20b.xml")] {
+        let folder = Folder::new();
+        folder.put("m.json", &reference(url));
+        assert_eq!(folder.scan(), ["! m.json ATTACHMENT_MISSING"]);
+        folder.put(name, &cda("1"));
+        assert_eq!(folder.scan(), ["+ m.json"], "{name}");
+        assert_eq!(folder.scan(), [""; 0], "{name}");
+        assert_eq!(served(&folder, "m.json").await.unwrap(), cda("1").as_bytes());
+        // Its change is one of the record.
+        folder.put(name, &cda("another"));
+        assert!(matches!(served(&folder, "m.json").await, Err(OpenError::Changed { .. })));
+        assert_eq!(folder.scan(), ["+ m.json"], "{name}");
+        assert_eq!(served(&folder, "m.json").await.unwrap(), cda("another").as_bytes());
+        // Without its document, and without its description.
+        fs::rename(folder.path(name), folder.path("kept.tmp")).unwrap();
+        assert_eq!(folder.scan(), ["! m.json ATTACHMENT_MISSING"]);
+        fs::rename(folder.path("kept.tmp"), folder.path(name)).unwrap();
+        assert_eq!(folder.scan(), ["+ m.json"]);
+        fs::remove_file(folder.path("m.json")).unwrap();
+        let sorted = |mut lines: Vec<String>| {
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(folder.scan()), [format!("+ {name}"), "- m.json".to_owned()]);
+        folder.put("m.json", &reference(url));
+        assert_eq!(sorted(folder.scan()), ["+ m.json".to_owned(), format!("- {name}")]);
+    }
+}
+
+/// A document that came later than its reference was not waited for by the adapter that had seen it missing.
+#[test]
+fn one_adapter_sees_the_document_come_and_change() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    let rest = || folder.now.fetch_add(2, Ordering::SeqCst);
+    folder.put("m.json", &reference("scan.pdf"));
+    assert_eq!(folder.pass(&adapter).0, ["! m.json ATTACHMENT_MISSING"]);
+    folder.put("scan.pdf", "%PDF-1");
+    let (lines, report) = folder.pass(&adapter);
+    assert_eq!((lines.len(), report.unsettled), (0, 1), "it may still be written");
+    rest();
+    assert_eq!(folder.pass(&adapter).0, ["+ m.json"]);
+    folder.put("scan.pdf", "%PDF-2, longer");
+    folder.pass(&adapter);
+    rest();
+    assert_eq!(folder.pass(&adapter).0, ["+ m.json"]);
+    assert_eq!(folder.pass(&adapter).0, [""; 0]);
+}
+
+#[test]
+fn a_document_that_is_a_link_or_has_a_sidecar_is_not_the_references() {
+    let folder = Folder::new();
+    folder.put("a.json", &reference("link.pdf"));
+    folder.put("b.json", &reference("scan.pdf"));
+    folder.put("c.json", &reference("folder"));
+    folder.put("scan.pdf", "%PDF");
+    folder.put("scan.pdf.meta.json", SIDECAR);
+    folder.put("folder/x.txt.meta.json", SIDECAR);
+    // Only a name that ends so is looked at before what it may describe.
+    folder.put("d", &reference("other.pdf"));
+    std::os::unix::fs::symlink("scan.pdf", folder.path("link.pdf")).unwrap();
+    let mut lines = folder.scan();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "! a.json ATTACHMENT_MISSING",
+            "! b.json ATTACHMENT_MISSING",
+            "! c.json ATTACHMENT_MISSING",
+            "! d ATTACHMENT_ELSEWHERE",
+            "! folder/x.txt.meta.json SIDECAR_WITHOUT_FILE",
+            "+ scan.pdf",
+        ]
+    );
+}
+
+#[test]
+fn a_description_that_is_too_large_describes_nothing() {
+    let mut folder = Folder::new();
+    folder.settings.parse_limit_bytes = 1000;
+    folder.put("m.json", &format!("{}{}", reference("a.xml"), " ".repeat(1000)));
+    folder.put("a.xml", &cda("1"));
+    assert_eq!(folder.scan(), ["! m.json TOO_LARGE", "+ a.xml"]);
+}
