@@ -7,6 +7,7 @@ mod follow;
 mod limits;
 mod patience;
 mod quiet;
+mod relay;
 mod script;
 mod streams;
 mod support;
