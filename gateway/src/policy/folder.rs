@@ -201,6 +201,8 @@ mod tests {
         let one = digest(&[source("a.cedar", "xy"), source("b.cedar", "")]);
         assert_ne!(one, digest(&[source("a.cedar", "x"), source("b.cedar", "y")]));
         assert_ne!(one, digest(&[source("a.cedar", "xy")]));
+        // The order of names decides which of two rules is named.
+        assert_ne!(one, digest(&[source("a.cedar", "xy"), source("c.cedar", "")]));
         assert_eq!(one, digest(&[source("a.cedar", "xy"), source("b.cedar", "")]));
     }
 }

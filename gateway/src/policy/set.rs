@@ -14,7 +14,6 @@ use super::error::{PolicyError, Problem};
 use super::folder::{Source, digest, find};
 use super::rule::Rule;
 use super::{DEFAULT_RULE, Decision, RULE_FAILED, Request, Resource, defaults, entities};
-use crate::status;
 
 /// Most rules of one gateway.
 const MAX_RULES: usize = 1024;
@@ -101,7 +100,7 @@ impl Policy {
             Ok(Some(question)) => question,
             Ok(None) => return self.decision(false, DEFAULT_RULE, NOTHING_PERMITS),
             Err(error) => {
-                self.tell_failure(|| status::chain(&error));
+                self.tell_failure(|| error.to_string());
                 return self.decision(false, RULE_FAILED, "the request could not be judged");
             }
         };
