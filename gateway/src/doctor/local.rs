@@ -13,7 +13,7 @@ use super::{Check, Ground, Peer, Report, examine_peer, host};
 use crate::cli::Exit;
 use crate::config::{ConfigError, Endpoint};
 use crate::identity::OwnKeys;
-use crate::retrieval::policy::Policy;
+use crate::policy::Policy;
 use crate::status::chain;
 use crate::subject::SubjectKeys;
 use crate::tls::{End, LocalTls};
@@ -266,13 +266,17 @@ fn adapters(ground: &Ground, report: &mut Report) {
             Err(error) => damaged(&error, report),
         }
     }
-    match ground.config.policy_file.as_deref().map(Policy::load) {
+    match ground.config.policy_dir.as_deref().map(Policy::load) {
         None => report.warning(
             "no policy is configured: nobody is granted anything",
-            "write one and name it in `policy.file`",
+            "name a folder in `policy.dir`; `sundbro init` writes the default policies there",
         ),
         Some(Ok(_)) => report.good("the policy can be read"),
-        Some(Err(error)) => report.failed(Exit::Usage, chain(&error), "correct the file"),
+        Some(Err(error)) => report.failed(
+            Exit::Usage,
+            chain(&error),
+            "`sundbro policy check` names each line that is wrong",
+        ),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::cli::Exit;
 use crate::client::{self, DialError, Target};
 use crate::config::Endpoint;
 use crate::dial_cause::DialCause;
-use crate::replication::{judge_hello, reasons};
+use crate::replication::{judge_hello, reasons, spoken_protocols};
 use crate::retrieval::REQUEST_WINDOW;
 use crate::status::chain;
 
@@ -234,7 +234,8 @@ impl Peer<'_> {
         }
         let hello = hello(channel).await?;
         let federation = &self.ground.config.federation_id;
-        let judged = judge_hello(&hello, &self.ground.config.member, self.member, federation);
+        let own = &self.ground.config.member;
+        let judged = judge_hello(&hello, own, self.member, federation, &spoken_protocols());
         let greeting = judged.map_err(|error| {
             let says = format!("{error} ({})", error.reason());
             Broken::new(Exit::Failed, says, cure_of(error.reason()))

@@ -169,13 +169,15 @@ name = "letters"
 folder = "documents"
 
 [policy]
-file = "policy.toml"
+dir = "policy"
 "#,
             id = self.federation
         );
         fs::write(self.path("gateway.toml"), text).expect("written");
-        let policy = "[[rule]]\nid = \"a\"\nsentence = \"b\"\nroles = [\"doctor\"]\npurposes = [\"TREAT\"]\n";
-        fs::write(self.path("policy.toml"), policy).expect("written");
+        fs::create_dir_all(self.path("policy")).expect("a folder");
+        let policy =
+            "@id(\"a\")\n@says(\"b\")\npermit (principal, action == Action::\"read\", resource);\n";
+        fs::write(self.path("policy/a.cedar"), policy).expect("written");
     }
 
     pub fn path(&self, file: &str) -> PathBuf {
