@@ -19,7 +19,10 @@ use std::time::Instant;
 use harness::Federation;
 use table::{Bench, Tally};
 
-const PARTS: [(&str, fn(&mut Tally)); 6] = [
+/// A part of the matrix, and its name.
+type Part = (&'static str, fn(&mut Tally));
+
+const PARTS: [Part; 6] = [
     ("what lies there", what_lies_there),
     ("what others made", samples::what_others_made),
     ("what changes", life::what_changes),

@@ -2,3 +2,4 @@
 # limit: 900 s
 source "$(dirname "$0")/lib.sh"
 matrix silence
+[ "$failures" -eq 0 ]

@@ -1,14 +1,13 @@
 //! Every request against the default policies: what the command line decides is what this page of Rust says by itself.
 
-#[path = "../federation/harness/binary.rs"]
-#[allow(dead_code, reason = "only commands are run here")]
-mod binary;
+#[path = "../federation/harness/mod.rs"]
+mod harness;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use binary::run;
+use harness::run;
 
 const ROLES: [&str; 7] =
     ["doctor", "midwife", "health-visitor", "clerk", "Doctor", "doctor ", "\\\" || true || \\\""];

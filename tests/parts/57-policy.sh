@@ -2,3 +2,4 @@
 # limit: 900 s
 source "$(dirname "$0")/lib.sh"
 matrix policy_decisions
+[ "$failures" -eq 0 ]
