@@ -96,7 +96,7 @@ impl GreetingError {
 /// Judges a peer's Hello, by the versions that we said we speak.
 ///
 /// # Errors
-/// [`GreetingError`]; the stream ends with it.
+/// `GreetingError`; the stream ends with it.
 pub fn judge(
     hello: &Hello,
     own: &MemberName,
