@@ -4,7 +4,7 @@
 use core::cell::Cell;
 use core::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -86,16 +86,16 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 impl Attachment {
     /// Digest and size of the bytes, which must be what the description says. `file` is the JSON file, or the one beside
     /// it. `None`: told to stop.
-    pub(crate) fn measure(
+    pub(crate) fn measure<F: Read + Seek>(
         &self,
-        file: &File,
+        mut file: F,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<([u8; 32], u64)>, Refusal> {
         let differs = |what| Refusal::with(QuarantineReason::AttachmentDiffers, what);
         let unreadable = |_| Refusal::from(QuarantineReason::Unreadable);
         let mut bytes: Box<dyn Read + '_> = match &self.place {
             Place::Inside(path) => {
-                let range = find(file, path).map_err(unreadable)?;
+                let range = find(&mut file, path).map_err(unreadable)?;
                 let range = range.ok_or(QuarantineReason::NoAttachment)?;
                 Box::new(decoded(file, range).map_err(unreadable)?)
             }
@@ -151,11 +151,11 @@ pub(crate) fn place(file: &File) -> io::Result<Option<Place>> {
 /// The bytes of a document inside a file.
 pub(crate) fn inside(file: &File, path: &[Step]) -> io::Result<Box<dyn Read + Send>> {
     let range = find(file, path)?.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Box::new(decoded(file, range)?))
+    Ok(Box::new(decoded(file.try_clone()?, range)?))
 }
 
 /// From the first character on that is no byte order mark, and where that is.
-fn reader(mut file: &File) -> io::Result<(u64, BufReader<&File>)> {
+fn reader<F: Read + Seek>(mut file: F) -> io::Result<(u64, BufReader<F>)> {
     file.seek(SeekFrom::Start(0))?;
     let mut mark = [0; 3];
     let skip = match file.read_exact(&mut mark) {
@@ -255,7 +255,7 @@ impl<'de> Visitor<'de> for Word {
 }
 
 /// Where in a file the string at a path stands, with its quotes and perhaps space before them.
-fn find(file: &File, path: &[Step]) -> io::Result<Option<(u64, u64)>> {
+fn find<F: Read + Seek>(file: F, path: &[Step]) -> io::Result<Option<(u64, u64)>> {
     let (skipped, reader) = reader(file)?;
     let count = Cell::new(skipped);
     let counted = Counted { reader, count: &count };
@@ -347,8 +347,7 @@ impl<'de> Visitor<'de> for Seeking<'_> {
 }
 
 /// The bytes that a base64 string at a place of a file stands for.
-fn decoded(file: &File, (start, end): (u64, u64)) -> io::Result<impl Read + Send + use<>> {
-    let mut file = file.try_clone()?;
+fn decoded<F: Read + Seek>(mut file: F, (start, end): (u64, u64)) -> io::Result<impl Read + use<F>> {
     file.seek(SeekFrom::Start(start))?;
     let string = BufReader::new(file.take(end.saturating_sub(start)));
     Ok(DecoderReader::new(Unquoted::new(string), &STANDARD))

@@ -9,6 +9,7 @@ mod beneath;
 mod cda;
 mod fhir;
 mod gone;
+mod held;
 mod json;
 mod leak;
 mod metadata;
@@ -41,6 +42,7 @@ use crate::adapter::{
 use crate::item::{Fingerprint, SourceKey};
 
 use beneath::{Identity, Root};
+pub use held::{Held, read_held};
 use pass::Pass;
 use pointing::Pointing;
 pub use settings::{

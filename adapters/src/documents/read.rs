@@ -75,11 +75,12 @@ pub(crate) fn read(
     {
         return Err(QuarantineReason::ChangedWhileRead.into());
     }
-    Ok(judge(candidate, metadata, content, settings)?)
+    let looks = (candidate.key.clone(), candidate.fingerprint);
+    Ok(judge(looks, metadata, content, settings)?)
 }
 
 /// Digest and size of a document's bytes.
-type Measured = ([u8; 32], u64);
+pub(crate) type Measured = ([u8; 32], u64);
 
 /// Metadata of a file that describes itself, and what its document's bytes are.
 fn parsed(
@@ -101,22 +102,29 @@ fn parsed(
         });
     }
     let content = bounded(file, size_bytes)?;
-    let format = sniff(&content);
-    let zone = &settings.time_zone;
-    let whole = |content: &[u8]| (Sha256::digest(content).into(), size_bytes);
-    match format {
-        Format::Xml => Ok((cda::read(text(&content)?, zone)?, whole(&content))),
-        Format::Json => {
-            let read = fhir::read(text(&content)?, zone)?;
-            let measured = match read.attachment {
-                Some(attachment) => {
-                    drop(content);
-                    measured(root, candidate, file, &attachment, stop)?
-                }
-                None => whole(&content),
-            };
-            Ok((read.metadata, measured))
+    let described = self_described(&content, settings)?;
+    let measured = match described.attachment {
+        Some(attachment) => {
+            drop(content);
+            measured(root, candidate, file, &attachment, stop)?
         }
+        None => (Sha256::digest(&content).into(), size_bytes),
+    };
+    Ok((described.metadata, measured))
+}
+
+/// What content that describes a document says, itself or another.
+///
+/// # Errors
+/// Fails with the reason for which it cannot be registered.
+pub(crate) fn self_described(
+    content: &[u8],
+    settings: &DocumentsSettings,
+) -> Result<fhir::Read, Refusal> {
+    let zone = &settings.time_zone;
+    match sniff(content) {
+        Format::Xml => Ok(fhir::Read { metadata: cda::read(text(content)?, zone)?, attachment: None }),
+        Format::Json => fhir::read(text(content)?, zone),
         Format::Utf16 => Err(QuarantineReason::EncodingNotUtf8.into()),
         Format::Other => Err(QuarantineReason::NoSidecar.into()),
     }
@@ -166,7 +174,6 @@ fn described(
     key: &SourceKey,
     settings: &DocumentsSettings,
 ) -> Result<Metadata, Refusal> {
-    let unusable = |what| Refusal::with(QuarantineReason::BadSidecar, what);
     let (mut file, looks) = match root.file(key) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -177,9 +184,23 @@ fn described(
     if looks.size_bytes > sidecar::MAX_BYTES {
         return Err(unusable("it is larger than 64 KiB"));
     }
-    let content = bounded(&mut file, looks.size_bytes)?;
-    let text = text(&content).map_err(|_| unusable("it is not UTF-8"))?;
+    described_by(&bounded(&mut file, looks.size_bytes)?, settings)
+}
+
+/// Metadata that the content of a sidecar gives.
+///
+/// # Errors
+/// Fails with the reason for which nothing can be registered with it.
+pub(crate) fn described_by(
+    content: &[u8],
+    settings: &DocumentsSettings,
+) -> Result<Metadata, Refusal> {
+    let text = text(content).map_err(|_| unusable("it is not UTF-8"))?;
     sidecar::read(text, &settings.time_zone)
+}
+
+fn unusable(what: &'static str) -> Refusal {
+    Refusal::with(QuarantineReason::BadSidecar, what)
 }
 
 /// At most that many bytes. The buffer is wiped when dropped.
@@ -251,8 +272,11 @@ fn sniff(content: &[u8]) -> Format {
 }
 
 /// Applies the source's settings to what a file says.
-fn judge(
-    candidate: &Candidate,
+///
+/// # Errors
+/// Fails with the reason for which it cannot be registered.
+pub(crate) fn judge(
+    (source_key, fingerprint): (SourceKey, Fingerprint),
     mut metadata: Metadata,
     (content_sha256, content_size_bytes): Measured,
     settings: &DocumentsSettings,
@@ -271,8 +295,8 @@ fn judge(
         metadata.warn(FoundWarning::NoStatus);
     }
     Ok(FoundDocument {
-        source_key: candidate.key.clone(),
-        fingerprint: candidate.fingerprint,
+        source_key,
+        fingerprint,
         document_id: metadata.document_id,
         subjects,
         class: metadata.class,
