@@ -40,6 +40,7 @@ pub(crate) fn text(file: &str) -> Option<String> {
 pub(crate) fn is_foreign(file: &str) -> bool {
     file.starts_with("proto/src/gen/")
         || file.starts_with("tests/vectors/")
+        || file.starts_with("tests/fuzz/corpora/")
         || file.starts_with("LICENSE")
         || file.ends_with(".lock")
         || file.ends_with("go.sum")

@@ -50,7 +50,8 @@ pub use dialer::{Dial, NotReached};
 pub use end::SessionEnd;
 pub use frames::MAX_FRAME_BYTES;
 pub use greeting::{
-    PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE, judge as judge_hello, spoken as spoken_protocols,
+    Greeting, GreetingError, PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE, judge as judge_hello,
+    spoken as spoken_protocols,
 };
 pub use own_log::{OwnLogCheck, OwnLogState};
 pub use service::{FederationEndpoint, TlsDial};
