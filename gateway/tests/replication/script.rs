@@ -354,7 +354,8 @@ impl Peer {
     }
 }
 
-fn answers(log: &Log, kind: Kind) -> Option<Vec<Kind>> {
+/// What an honest peer that has a log answers; `None` when it is not asked about it.
+pub fn answers(log: &Log, kind: Kind) -> Option<Vec<Kind>> {
     match kind {
         Kind::Consistency(ask) if ask.proof.is_none() && ask.log_id == log.id.as_bytes()[..] => {
             Some(vec![Kind::Consistency(log.proof(ask.old_size, ask.new_size))])
