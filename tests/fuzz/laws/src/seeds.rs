@@ -5,6 +5,7 @@ use prost::Message as _;
 use sundbro_ledger::chunk::make_chunk;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::{self as wire, Frame, want};
+use sundbro_proto::ledger::v1::CharterHead;
 
 use crate::world::{CLINIC, ENTRIES, HOSPITAL, World, world};
 
@@ -107,6 +108,12 @@ fn charters(world: &World) -> Vec<sundbro_proto::ledger::v1::Charter> {
     let mut unsigned = world.third.to_wire();
     unsigned.signatures.clear();
     charters.push(unsigned);
+    // It follows another head than ours: neither taken nor anybody's fault.
+    let mut other = world.history.current().to_wire();
+    let mut head = CharterHead::decode(&other.head[..]).expect("ours");
+    head.previous = vec![vec![9; 32].into()];
+    other.head = head.encode_to_vec().into();
+    charters.push(other);
     charters
 }
 
