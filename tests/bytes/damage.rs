@@ -209,7 +209,8 @@ fn field_damages(
             found.push((D::Reversed, listed(reversed)));
         }
         if !is_packed(field) {
-            found.push((D::Many, listed(vec![record.clone(); 20_000])));
+            let many = Value::Raw(record.spelled(0, 0, 0).repeat(20_000));
+            found.push((D::Many, listed(vec![Record { number: record.number, value: many }])));
         }
     } else if !matches!(field.kind(), Kind::Message(_)) && !field.supports_presence() {
         let empty = match record.value {

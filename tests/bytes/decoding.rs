@@ -1,6 +1,7 @@
 //! The cells that need no gateway: bytes in, a verdict out.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use prost_reflect::DescriptorPool;
 
@@ -11,7 +12,9 @@ use crate::whole::{self, Verdict, Whole};
 
 /// Descriptors of everything.
 pub(crate) fn pool() -> DescriptorPool {
-    DescriptorPool::decode(sundbro_proto::DESCRIPTOR_SET).expect("descriptors are generated")
+    static POOL: OnceLock<DescriptorPool> = OnceLock::new();
+    let read = || DescriptorPool::decode(sundbro_proto::DESCRIPTOR_SET);
+    POOL.get_or_init(|| read().expect("descriptors are generated")).clone()
 }
 
 /// Tries every damage on every field of every message of the ledger.

@@ -16,6 +16,9 @@ mod script;
 mod site;
 mod stories;
 #[allow(dead_code, reason = "each test program uses another part of it")]
+#[path = "../../gateway/tests/replication/streams.rs"]
+mod streams;
+#[allow(dead_code, unused_imports, reason = "each test program uses another part of it")]
 #[path = "../../gateway/tests/replication/support.rs"]
 mod support;
 mod table;

@@ -200,7 +200,7 @@ async fn never_ending(honest: &mut Honest, lab: &Channel) -> Vec<Told> {
     let mut deaf = honest.site.greet(lab, LAB).await;
     for _ in 0..24 {
         let log_id = Bytes::copy_from_slice(honest.site.gp.log.as_bytes());
-        let entries = wire::WantEntries { log_id, start: 0, tree_size: 256 * 4 };
+        let entries = wire::WantEntries { log_id, start: 0, end: 0, tree_size: 256 * 4 };
         deaf.send(Kind::Want(Want { what: Some(want::What::Entries(entries)) })).await;
     }
     found.push(honest.goes_on("while one does not read").await);

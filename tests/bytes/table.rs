@@ -289,6 +289,7 @@ pub(crate) const FRAMES: Rows = &[
             ("log_id", "MALFORMED_FRAME=Missing,Default,Shorter,Longer,Huge"),
             ("start", "MALFORMED_FRAME=Max"),
             ("tree_size", "MALFORMED_FRAME=Missing,Default"),
+            ("end", "MALFORMED_FRAME=Max"),
         ],
     ),
     (

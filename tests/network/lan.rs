@@ -13,8 +13,8 @@ use crate::harness::Place;
 const PREFIX: &str = "sbnet";
 /// Each member's gateway is `<NETWORK>.<index + 1>` here; the namespaces know no other network.
 const NETWORK: &str = "10.77.0";
-/// How slow a slow line is, as `tc` reads it.
-const SLOW_LINE: &str = "rate 1mbit burst 32k latency 400ms";
+/// How slow a slow line is, as `tc` reads it: slow enough that what one member publishes at once has to wait.
+const SLOW_LINE: &str = "rate 512kbit burst 4k latency 400ms";
 
 /// What is wrong with the network between members.
 #[derive(Debug, Clone, PartialEq, Eq)]

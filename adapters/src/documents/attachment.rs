@@ -347,7 +347,10 @@ impl<'de> Visitor<'de> for Seeking<'_> {
 }
 
 /// The bytes that a base64 string at a place of a file stands for.
-fn decoded<F: Read + Seek>(mut file: F, (start, end): (u64, u64)) -> io::Result<impl Read + use<F>> {
+fn decoded<F: Read + Seek>(
+    mut file: F,
+    (start, end): (u64, u64),
+) -> io::Result<impl Read + use<F>> {
     file.seek(SeekFrom::Start(start))?;
     let string = BufReader::new(file.take(end.saturating_sub(start)));
     Ok(DecoderReader::new(Unquoted::new(string), &STANDARD))

@@ -123,7 +123,9 @@ pub(crate) fn self_described(
 ) -> Result<fhir::Read, Refusal> {
     let zone = &settings.time_zone;
     match sniff(content) {
-        Format::Xml => Ok(fhir::Read { metadata: cda::read(text(content)?, zone)?, attachment: None }),
+        Format::Xml => {
+            Ok(fhir::Read { metadata: cda::read(text(content)?, zone)?, attachment: None })
+        }
         Format::Json => fhir::read(text(content)?, zone),
         Format::Utf16 => Err(QuarantineReason::EncodingNotUtf8.into()),
         Format::Other => Err(QuarantineReason::NoSidecar.into()),

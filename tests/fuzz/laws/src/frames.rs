@@ -1,7 +1,7 @@
 //! Laws of the frames between gateways, and of what each of them carries.
 
 use prost::Message as _;
-use sundbro_gateway::replication::judge_hello;
+use sundbro_gateway::replication::{PROTOCOL_MAX, PROTOCOL_MIN, judge_hello};
 use sundbro_gateway::subject::grant;
 use sundbro_ledger::merkle::{MAX_PROOF_HASHES, proof_from_wire};
 use sundbro_ledger::subject::key_commitment;
@@ -59,7 +59,8 @@ fn kind(kind: Kind) -> Verdict {
 
 fn hello_frame(hello: &Hello) -> Verdict {
     let id = world().history.federation_id();
-    let judged = judge_hello(hello, &name(HOSPITAL), &name(CLINIC), &id);
+    let judged =
+        judge_hello(hello, &name(HOSPITAL), &name(CLINIC), &id, &(PROTOCOL_MIN..=PROTOCOL_MAX));
     match &judged {
         Ok(greeting) => {
             assert_eq!(hello.member, CLINIC);

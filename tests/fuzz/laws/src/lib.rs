@@ -79,7 +79,8 @@ targets! {
     "fhir", 65_536, documents::fhir, "what a Bundle says does not depend on white space or the order of names; a refusal shows no number of its content";
     "sidecar", 16_384, documents::sidecar, "what a sidecar says does not depend on white space or the order of names; a refusal shows no number of its content";
     "gateway_toml", 16_384, settings::gateway, "what a configuration means does not depend on how its TOML is written, and each problem has a remedy";
-    "policy_toml", 16_384, settings::policy, "what a policy permits does not depend on how its TOML is written";
+    "policy", 16_384, settings::policy, "what a file of policies decides does not depend on comments, and only a rule that permits lets a record go";
+    "policy_cases", 16_384, settings::policy_cases, "what a table of cases asks does not depend on how its TOML is written, and each question is decided";
     "identifier", 512, names::identifier, "an identifier that was normalised is normalised to itself, and its spellings end as one";
     "name", 1_024, names::name, "a name, id, endpoint or origin that is read is written back as the same text";
 }

@@ -47,11 +47,37 @@ fn good_and_hard(target: &str) -> Vec<Vec<u8>> {
         "gateway_toml" => {
             vec![bytes(include_bytes!("../seeds/gateway.toml")), deep("a=["), deep("[a.")]
         }
-        "policy_toml" => vec![bytes(include_bytes!("../seeds/policy.toml")), deep("rule=[{a=")],
+        "policy" => policies(),
+        "policy_cases" => {
+            let table = include_bytes!("../../../../gateway/policy/cases.toml");
+            vec![bytes(table), deep("case=[{a=")]
+        }
         "identifier" => identifiers(),
         "name" => texts(world),
         other => panic!("no target is called {other}"),
     }
+}
+
+/// The default policies as one file, one of each, and what is hard on a parser of expressions.
+fn policies() -> Vec<Vec<u8>> {
+    let treatment = include_str!("../../../../gateway/policy/treatment.cedar");
+    let glass = include_str!("../../../../gateway/policy/break-glass.cedar");
+    let when = |expression: &str| {
+        let rule =
+            "@id(\"r\") @says(\"s\") permit (principal, action == Action::\"read\", resource)";
+        format!("{rule} when {{ {expression} }};")
+    };
+    let texts = [
+        format!("{treatment}{glass}"),
+        treatment.to_owned(),
+        glass.to_owned(),
+        when("resource has class && resource.class.code like \"57*\" && 9223372036854775807 > 1"),
+        when("if context.purpose == Purpose::\"TREAT\" then true else !!!false"),
+        when(&"(".repeat(DEPTH)),
+        when(&"!".repeat(DEPTH)),
+        when(&format!("{}1", "1 + ".repeat(DEPTH))),
+    ];
+    texts.map(String::into_bytes).into()
 }
 
 fn deep(opening: &str) -> Vec<u8> {
@@ -148,7 +174,7 @@ fn frames(world: &World) -> Vec<Vec<u8>> {
     let mut tail = chunks(world).swap_remove(0);
     tail.checkpoint = world.checkpoint(3);
     let blobs = wire::WantBlobs { log_id: log_id(), keys: vec![key.clone()] };
-    let entries = wire::WantEntries { log_id: log_id(), start: 0, tree_size: 3 };
+    let entries = wire::WantEntries { log_id: log_id(), start: 0, end: 0, tree_size: 3 };
     let given = vec![wire::Blob { key: Some(key.clone()), bytes: blob }];
     let wanted = |what| Kind::Want(wire::Want { what: Some(what) });
     let kinds = [

@@ -1,0 +1,7 @@
+//! Holds the law of `policy` against any bytes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    sundbro_laws::check("policy", bytes);
+});

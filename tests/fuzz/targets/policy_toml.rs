@@ -1,7 +1,0 @@
-//! Holds the law of `policy_toml` against any bytes.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    sundbro_laws::check("policy_toml", bytes);
-});
