@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Ended, Federation, Member, PATIENCE, eventually, holds_within, run};
 use crate::needles::{IN_CONTENT, MISTYPED};
+use crate::scrape::Scrape;
 
 const CPR: &str = "urn:oid:1.2.208.176.1.2";
 /// Most that may be fetched from one member's records in one listing.
@@ -38,6 +39,7 @@ pub fn live() -> Lived {
     federation.await_equal();
     use_it(&federation.members, &mut printed);
     lose_sources(&mut federation, &mut printed);
+    federation.members.iter().for_each(|member| watch(member, &mut printed));
     federation.members.iter_mut().for_each(Member::stop);
     for member in &federation.members {
         look_offline(member, &mut printed);
@@ -51,6 +53,7 @@ fn log_everything(member: &Member) {
     let text = fs::read_to_string(&file).expect("a configuration");
     let text = text.replace("[log]\n", "[log]\nfilter = \"trace\"\n");
     assert!(text.contains("trace"), "the configuration has a table for the log");
+    let text = format!("{text}[sight]\nlisten = \"127.0.0.1:0\"\n");
     fs::write(file, text).expect("the configuration is written");
 }
 
@@ -257,6 +260,20 @@ fn lose_sources(federation: &mut Federation, printed: &mut Vec<(String, String)>
 fn records(member: &Member) -> Vec<String> {
     let listed = member.try_list().unwrap_or_default();
     listed.into_iter().map(|pointer| pointer.name).collect()
+}
+
+/// What whoever watches a running gateway is told.
+fn watch(member: &Member, printed: &mut Vec<(String, String)>) {
+    let numbers = Scrape::of(member);
+    assert!(numbers.samples.len() > 50, "{}", numbers.text);
+    printed.push(("/metrics".to_owned(), numbers.text));
+    // It finds much that is wrong here, and says so by its exit code.
+    let doctor = ["doctor", "--config", "gateway.toml", "--client", "operations.toml"];
+    for format in [&["--json"][..], &[]] {
+        let ended = member.sundbro(&[format, &doctor].concat());
+        assert!(ended.stdout.contains("kommunen.example"), "{ended:?}");
+        printed.push(("doctor".to_owned(), format!("{}\n{}", ended.stdout, ended.stderr)));
+    }
 }
 
 /// What the commands say that need no gateway.

@@ -1,4 +1,5 @@
-//! Nothing that the gateways write shows a person or a record: logs, errors, databases, and `Debug` of every message.
+//! Nothing that the gateways write shows a person or a record: logs, errors, numbers, databases, and `Debug` of every
+//! message.
 //!
 //! Five gateways live through publication, retrieval, refusal, damage and mistakes of their users, with their logs at
 //! the finest level. Then everything that they wrote is searched for the identifiers, names and texts that they were
@@ -9,6 +10,9 @@ mod harness;
 mod life;
 mod messages;
 mod needles;
+#[allow(dead_code, reason = "the text of the numbers is enough here")]
+#[path = "../sight/scrape.rs"]
+mod scrape;
 mod written;
 
 use needles::{IN_CONTENT, IN_FILE_NAMES, MISTYPED, Searcher};

@@ -46,8 +46,9 @@ types! {
         RetrieveRecordResponse ContentHeader ListLogsRequest ListLogsResponse Log GetEntryRequest GetEntryResponse
         ListAuditEntriesRequest ListAuditEntriesResponse AuditEntry;
     admin:
-        GetStatusRequest GetStatusResponse AdapterStatus PublishCharterRequest PublishCharterResponse
-        ListQuarantineRequest ListQuarantineResponse QuarantinedItem ListOrphansRequest ListOrphansResponse;
+        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending PublishCharterRequest
+        PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem ListOrphansRequest
+        ListOrphansResponse;
 }
 
 /// Tries every message type, each of its oneofs in every form, with every needle in every field of text and bytes.
