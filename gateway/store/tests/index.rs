@@ -206,6 +206,25 @@ fn blobs_that_come_late_in_any_order_leave_the_same_rows() {
     }
 }
 
+// Each of n versions whose payloads all came late was judged together with all before it, n²/2 times in all: a record of
+// many versions held up the index of everything else.
+#[test]
+fn many_versions_that_all_come_late_leave_the_same_record() {
+    let Two { writer, ours, theirs, keys, .. } = &two();
+    let versions = 800;
+    let drafts: Vec<_> =
+        (1..=versions).map(|version| register(writer, version.into(), &says(1, version))).collect();
+    append(ours, writer, drafts.clone());
+    replicate(ours, theirs, writer, keys);
+    fold(theirs, keys);
+    theirs.put_blobs(&blobs(&drafts)).expect("all of them, late");
+    while !theirs.fold(keys, 8_192).expect("fold").finished {}
+    let record = theirs.record(&record(writer, 1)).expect("read").expect("there");
+    assert_eq!(record.version, versions);
+    let roots = theirs.index_roots().expect("roots");
+    assert_eq!(roots, theirs.rebuild_index(keys).expect("rebuild"));
+}
+
 /// Payloads here that are void, and that wait.
 fn void_and_pending(store: &Store, writer: &Member) -> (u64, u64) {
     let counts = store.index_counts(&writer.log()).expect("counts");

@@ -160,7 +160,7 @@ impl<'a> Folding<'a> {
         if record.member != self.cursor.member {
             return self.put_void(position, limited, VoidReason::OtherMembersRecord);
         }
-        if late {
+        if late && self.has_event_after(&record.id, position)? {
             // Neither void nor pending so far: judging it again is what finds that out.
             let event = Event { leaf: said.leaf, standing: Standing::Counts };
             self.put_event(&record.id, position, &event)?;
@@ -173,6 +173,18 @@ impl<'a> Folding<'a> {
             Judged::Counts(after) => self.replace(&record.id, before.as_ref(), Some(&after)),
             Judged::Void(_) | Judged::Pending => Ok(()),
         }
+    }
+
+    /// Whether a later entry of a record was folded: what that one makes of the record may change.
+    fn has_event_after(&self, id: &[u8; 16], position: u64) -> Result<bool, StoreError> {
+        let mut found = false;
+        let (from, prefix) = (event_key(&self.log, id, position), record_key(&self.log, id));
+        let range = &from[..]..&prefix_end(&prefix)[..];
+        walk(&self.write.table(&EVENTS)?, &EVENTS, range, |_, _| {
+            found = true;
+            Ok(false)
+        })?;
+        Ok(found)
     }
 
     /// The record after this entry.
