@@ -28,6 +28,7 @@ use crate::http_limits::{
     STREAM_WINDOW_BYTES,
 };
 use crate::reason::Reason;
+use crate::socket;
 use crate::status::{Culprit, Fault, Retry, Situation};
 use crate::tls::FederationTls;
 use crate::tls::Role;
@@ -159,7 +160,8 @@ async fn dial(
         source,
     };
     let stream = connect(target.address()).await.map_err(fail)?;
-    let _ = stream.set_nodelay(true);
+    socket::send_at_once(&stream);
+    socket::notice_death(&stream);
     let secure = secure(tls, target, stream);
     timeout(HANDSHAKE_TIMEOUT, secure)
         .await

@@ -13,12 +13,16 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Largest HTTP/2 frame: one `data` message of a retrieval.
 pub(crate) const MAX_FRAME_BYTES: u32 = 256 * 1024;
-/// How often an idle connection is asked whether it lives. With the timeout and a dial, well under the 10 seconds
-/// within which gateways find each other again after a partition.
+/// How often an idle connection is asked whether it lives. With [`UNACKNOWLEDGED`](crate::socket::UNACKNOWLEDGED) and a
+/// dial, within the 10 seconds in which gateways find each other again after a partition.
 pub(crate) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long it may take to answer that. A header block that its sender never ends is cut by it too: HTTP/2 lets no
-/// answer pass between its frames.
-pub(crate) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it may take to answer that. The question waits behind what is on its way already: on a slow line a record is,
+/// for longer than a dead line may stay undetected. That one is found by the kernel; this is for a peer whose kernel
+/// answers and whose gateway does not.
+pub(crate) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an unknown caller may take. A header block that its sender never ends is cut by it too: HTTP/2 lets no answer
+/// pass between its frames.
+const UNKNOWN_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Calls at once on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
@@ -64,6 +68,7 @@ pub(crate) fn builder(caller: Caller, http2_only: bool) -> auto::Builder<TokioEx
         .max_buf_size(MAX_HTTP1_BUFFER_BYTES);
     let known = caller == Caller::Known;
     let choose = |of_known, of_unknown| if known { of_known } else { of_unknown };
+    let answer_within = if known { KEEP_ALIVE_TIMEOUT } else { UNKNOWN_KEEP_ALIVE_TIMEOUT };
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -75,6 +80,6 @@ pub(crate) fn builder(caller: Caller, http2_only: bool) -> auto::Builder<TokioEx
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        .keep_alive_timeout(answer_within);
     builder
 }

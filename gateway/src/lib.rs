@@ -39,6 +39,7 @@ pub mod retrieval;
 pub mod server;
 pub mod services;
 pub mod sight;
+mod socket;
 pub mod status;
 pub mod subject;
 pub mod telemetry;

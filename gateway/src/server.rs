@@ -28,6 +28,7 @@ use crate::deadline;
 use crate::http_limits::{self, Caller};
 use crate::lobby::{Lobby, MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE, Ticket};
 use crate::local;
+use crate::socket;
 use crate::status::chain;
 use crate::tls::Role;
 use crate::tls::certificate::member_of;
@@ -196,11 +197,12 @@ impl Connection {
 
     /// Finds out who calls. `None`: nobody whom we would serve.
     async fn meet(&self, stream: TcpStream) -> Option<Met> {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
-        }
+        socket::send_at_once(&stream);
         let (config, generation) = match &self.door {
-            Door::Federation(tls) => tls.server(),
+            Door::Federation(tls) => {
+                socket::notice_death(&stream);
+                tls.server()
+            }
             Door::Local(tls) => tls.server(),
         };
         let handshake = TlsAcceptor::from(config).accept(stream);

@@ -37,7 +37,12 @@ fn every_fault_is_told_and_heals() {
         println!("SKIPPED: no network namespaces: {reason}");
         return;
     }
-    let waiting = Mutex::new(faults());
+    // For whoever works on one of them.
+    let only = std::env::var("SUNDBRO_ONLY").unwrap_or_default();
+    let chosen: Vec<Fault> =
+        faults().into_iter().filter(|fault| fault.to_string().contains(&only)).collect();
+    let count = chosen.len();
+    let waiting = Mutex::new(chosen);
     let done: Mutex<Vec<Outcome>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..LANES {
@@ -46,6 +51,7 @@ fn every_fault_is_told_and_heals() {
     });
     let done = done.into_inner().expect("no panic");
     report(&done);
+    assert_eq!(done.len(), count, "every cell was tried");
 }
 
 /// One federation, and cells until none is left.
@@ -77,6 +83,5 @@ fn report(done: &[Outcome]) {
         }
     }
     println!("CELLS {} tried, {} as expected, {unexpected} unexpected", done.len(), took.len());
-    assert_eq!(done.len(), faults().len(), "every cell was tried");
     assert_eq!(unexpected, 0, "see above");
 }

@@ -11,10 +11,13 @@ use crate::lan::{Fault, Lan};
 const HEALED_WITHIN: Duration = Duration::from_secs(10);
 /// How old the knowledge about a peer may be in an answer that claims to be complete.
 const COVERAGE_MAX_AGE: Duration = Duration::from_secs(4);
-/// How long heads may have been on their way: a connection that answers no ping for as long is given up.
-const LATE_HEADS: Duration = Duration::from_secs(5);
+/// How long heads may have been on their way: a connection on which nothing is acknowledged for as long is given up.
+const LATE_HEADS: Duration = Duration::from_secs(6);
 /// One look at all five takes so long on an idle machine; what is slower than this is slow by that factor.
 const LOOK: Duration = Duration::from_millis(700);
+
+/// At the rate of a slow line, a quarter of a minute.
+const LARGE_RECORD_BYTES: usize = 1_000_000;
 
 /// How often all are looked at while it counts when something happens.
 const OFTEN: Duration = Duration::from_millis(250);
@@ -70,7 +73,10 @@ fn during(federation: &Federation, before: &Heads, fault: &Fault) -> Result<(), 
     match fault {
         // Who cannot be called is heard of through the others.
         Fault::OneWay(..) => arrives(federation, "what passes through others"),
-        Fault::Slow => arrives(federation, "what passes slowly"),
+        Fault::Slow => {
+            arrives(federation, "what passes slowly")?;
+            comes_whole(federation)
+        }
         Fault::Split(_) | Fault::Loss(_) => Ok(()),
     }
 }
@@ -157,6 +163,25 @@ fn arrives(federation: &Federation, what: &str) -> Result<(), String> {
     match holds_within_looking(PATIENCE, OFTEN, || equal(federation).is_some()) {
         true => Ok(()),
         false => Err(format!("{what} does not arrive")),
+    }
+}
+
+/// Fetches a record that takes its line longer than a connection may stay silent.
+fn comes_whole(federation: &Federation) -> Result<(), String> {
+    let (owner, asker) = (&federation.members[0], &federation.members[1]);
+    let scan = owner.write_scan(LARGE_RECORD_BYTES);
+    let mut name = None;
+    holds_within_looking(PATIENCE, OFTEN, || {
+        let located = asker.try_locate();
+        let pointers = located.into_iter().flat_map(|it| it.pointers);
+        name = pointers.into_iter().find(|it| it.digest() == scan.digest()).map(|it| it.name);
+        name.is_some()
+    });
+    let name = name.ok_or("what passes slowly is not located")?;
+    let (ended, out) = asker.get(&name, "doctor");
+    match std::fs::read(out) {
+        Ok(content) if content == scan.content && ended.code == 0 => Ok(()),
+        _ => Err(format!("a large record does not pass slowly: {}", ended.stderr)),
     }
 }
 

@@ -35,6 +35,14 @@ impl Document {
         }
     }
 
+    /// A scan of that size.
+    pub fn scan(owner: &str, number: usize, size_bytes: usize) -> Self {
+        let mut content = format!("%PDF-1.4\n% scan {number} of {owner}\n").into_bytes();
+        content.resize(size_bytes, b'%');
+        let file = format!("scan-{number:05}.pdf");
+        Self { file, content, sidecar: Some(sidecar(owner, number)) }
+    }
+
     fn plain(file: String, text: String) -> Self {
         Self { file, content: text.into_bytes(), sidecar: None }
     }

@@ -161,6 +161,14 @@ impl Member {
         document
     }
 
+    /// Puts a new scan of that size into its folder.
+    pub fn write_scan(&self, size_bytes: usize) -> Document {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let document = Document::scan(&self.name, number, size_bytes);
+        document.write(&self.documents(), &self.folder.join("scratch"));
+        document
+    }
+
     /// Puts several new documents into its folder.
     pub fn write_documents(&self, count: usize) -> Vec<Document> {
         (0..count).map(|_| self.write_document()).collect()
