@@ -186,8 +186,18 @@ dir = "policy"
 
     /// Runs a command in the folder.
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        let output = Command::new(env!("CARGO_BIN_EXE_sundbro"))
-            .args(arguments)
+        self.end(Command::new(env!("CARGO_BIN_EXE_sundbro")).args(arguments))
+    }
+
+    /// Runs a command that may have only so many files open.
+    pub fn run_with_open_files(&self, limit: u32, arguments: &[&str]) -> Ended {
+        let script = format!("ulimit -S -n {limit} && exec \"$0\" \"$@\"");
+        let binary = env!("CARGO_BIN_EXE_sundbro");
+        self.end(Command::new("sh").args(["-c", &script, binary]).args(arguments))
+    }
+
+    fn end(&self, command: &mut Command) -> Ended {
+        let output = command
             .current_dir(self.folder.path())
             .env_remove("SUNDBRO_CLIENT")
             .env_remove("SUNDBRO_CONFIG")

@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
 
 use home::{Ended, Home, PEER, US, copy, serve_peer};
 use prost::Message as _;
@@ -196,6 +197,17 @@ fn is_sick(home: &Home, category: &str, word: &str, code: i32) {
     assert_eq!(ended.code, code, "{category}: {ended:?}");
 }
 
+/// `category` warns and says `word`; nothing is broken.
+fn worries(ended: &Ended, category: &str, word: &str) {
+    let found = states(ended);
+    let warned = found
+        .iter()
+        .any(|(of, state, says)| of == category && state == "warning" && says.contains(word));
+    assert!(warned, "{category}: {ended:?}");
+    assert!(found.iter().all(|(_, state, _)| state != "failed"), "{ended:?}");
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_category_of_a_gateway_is_broken_once() {
     let home = tokio::task::spawn_blocking(Home::new).await.expect("no panic");
@@ -223,6 +235,16 @@ async fn each_category_of_a_gateway_is_broken_once() {
         ];
         assert_eq!(categories, all);
         assert!(home.run(&["doctor"]).stdout.starts_with("host\n  ok   "), "for people");
+
+        let ended = home.run_with_open_files(1_000, &["--json", "doctor"]);
+        worries(&ended, "host", "at most 1000 files");
+        assert!(!home.run(&["--json", "doctor"]).stdout.contains("the clock went back"));
+        let file = fs::File::options().write(true).open(home.path("data/index.redb"));
+        let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+        file.and_then(|file| file.set_modified(tomorrow)).expect("a file from tomorrow");
+        worries(&home.run(&["--json", "doctor"]), "clock", "the clock went back");
+        let file = fs::File::options().write(true).open(home.path("data/index.redb"));
+        file.and_then(|file| file.set_modified(SystemTime::now())).expect("of today");
 
         let config = fs::read_to_string(home.path("gateway.toml")).expect("read");
         fs::write(home.path("gateway.toml"), format!("colour = 1\n{config}")).expect("written");
