@@ -184,6 +184,9 @@ pub enum AcknowledgeError {
     /// It is not valid.
     #[error("the acknowledgement is not valid")]
     Message(#[source] RetrievalError),
+    /// The member has too many retrievals and acknowledgements under way.
+    #[error("this member has too many retrievals under way here: wait until some have ended")]
+    TooMany,
     /// Our audit log has no such completion for this member.
     #[error("no retrieval of this completion digest is on record here")]
     Unknown,
@@ -201,14 +204,18 @@ pub enum AcknowledgeError {
 impl Fault for AcknowledgeError {
     fn culprit(&self) -> Culprit {
         match self {
-            Self::NotActive(_) | Self::Message(_) | Self::Unknown => Culprit::Caller,
+            Self::NotActive(_) | Self::Message(_) | Self::Unknown | Self::TooMany => {
+                Culprit::Caller
+            }
             _ => Culprit::Us,
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Message(RetrievalError::Waiting { .. }) => Retry::After(RETRY_AFTER),
+            Self::TooMany | Self::Message(RetrievalError::Waiting { .. }) => {
+                Retry::After(RETRY_AFTER)
+            }
             _ => Retry::Never,
         }
     }
@@ -218,6 +225,7 @@ impl Fault for AcknowledgeError {
             Self::Message(RetrievalError::Waiting { .. }) => reason::CHARTER_BEHIND,
             Self::Message(_) => reason::INVALID_FIELD,
             Self::NotActive(_) => reason::MEMBER_NOT_ACTIVE,
+            Self::TooMany => reason::TOO_MANY_RETRIEVALS,
             Self::Unknown => reason::UNKNOWN_COMPLETION,
             Self::Audit(_) => reason::AUDIT_NOT_WRITTEN,
             Self::OnRecord(_) | Self::Interrupted(_) => reason::INTERNAL,
@@ -229,6 +237,7 @@ impl Fault for AcknowledgeError {
             Self::Message(RetrievalError::Waiting { .. }) => Situation::Unavailable,
             Self::Message(_) => Situation::InvalidField("acknowledgement".to_owned()),
             Self::NotActive(_) => Situation::NotPermitted,
+            Self::TooMany => Situation::LimitReached("retrievals of one member at once"),
             Self::Unknown => Situation::NotFound,
             _ => Situation::OurFault,
         }

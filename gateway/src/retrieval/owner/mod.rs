@@ -108,13 +108,19 @@ impl Owner {
     ) -> Result<RecordStream, ServeError> {
         let turn = self.turn_of(peer)?;
         let (owner, peer) = (self.clone(), peer.clone());
-        match blocking(move || owner.judge(&peer, &request)).await?? {
-            Judged::Refused { grant } => {
-                self.counts.ended(Outcome::Refused);
-                Ok(refusal(&grant))
+        // In a task of its own: a caller that goes away now must not leave a grant behind that has no end, nor get its turn
+        // back while its work goes on.
+        let answering = self.transfers.spawn(async move {
+            let judging = owner.clone();
+            match blocking(move || judging.judge(&peer, &request)).await?? {
+                Judged::Refused { grant } => {
+                    owner.counts.ended(Outcome::Refused);
+                    Ok(refusal(&grant))
+                }
+                Judged::Permitted(permitted) => owner.serve(*permitted, turn).await,
             }
-            Judged::Permitted(permitted) => self.serve(*permitted, turn).await,
-        }
+        });
+        answering.await.map_err(|_| Interrupted)?
     }
 
     /// Our own systems are not counted: their own connections are their limit.
@@ -131,7 +137,8 @@ impl Owner {
         &self.counts
     }
 
-    /// Takes the requester's acknowledgement. The same one again changes nothing.
+    /// Takes the requester's acknowledgement. The same one again changes nothing. It takes a turn: it costs as much to
+    /// judge as a request.
     ///
     /// # Errors
     /// [`AcknowledgeError`]; nothing was written.
@@ -140,8 +147,13 @@ impl Owner {
         peer: &MemberName,
         acknowledgement: SignedMessage,
     ) -> Result<(), AcknowledgeError> {
+        let turn = self.turn_of(peer).map_err(|_| AcknowledgeError::TooMany)?;
         let (owner, peer) = (self.clone(), peer.clone());
-        blocking(move || owner.record_acknowledgement(&peer, &acknowledgement)).await?
+        let recording = move || {
+            let _turn = turn;
+            owner.record_acknowledgement(&peer, &acknowledgement)
+        };
+        blocking(recording).await?
     }
 
     /// Forgets old nonces now and then, until `stop`; then waits for transfers that have begun.
@@ -165,36 +177,28 @@ impl Owner {
         self.transfers.wait().await;
     }
 
-    /// Opens the source, makes the grant durable, and starts the transfer.
+    /// Opens the source, makes the grant durable, and starts the transfer. Never dropped half-way: see `answer`.
     async fn serve(
         self: &Arc<Self>,
         mut permitted: Permitted,
         turn: Option<Arc<Turn>>,
     ) -> Result<RecordStream, ServeError> {
         let opened = self.open(&mut permitted).await;
-        let owner = self.clone();
         let (to, stream) = record_stream();
         // Source and reader each hold the turn: a record that waits to be read takes memory when it is all sent.
         let stream = stream.keeping(turn.clone());
-        // In a task of its own: a caller that goes away now must not leave a grant behind that has no end.
-        let begun = self.transfers.spawn(async move {
-            let grant = {
-                let owner = owner.clone();
-                blocking(move || match opened {
-                    Ok(content) => Ok((owner.grant(&permitted)?, permitted, content)),
-                    Err(error) => owner.not_served(&permitted, error),
-                })
-            };
-            let (grant, permitted, content) = grant.await??;
-            // From here request and grant survive a crash, so data may leave.
-            let transfer = transfer::Transfer::new(owner.clone(), permitted, grant, to);
-            owner.transfers.spawn(async move {
-                let _turn = turn;
-                transfer.run(content).await;
-            });
-            Ok::<_, ServeError>(())
+        let owner = self.clone();
+        let granting = move || match opened {
+            Ok(content) => Ok((owner.grant(&permitted)?, permitted, content)),
+            Err(error) => owner.not_served(&permitted, error),
+        };
+        let (grant, permitted, content) = blocking(granting).await??;
+        // From here request and grant survive a crash, so data may leave.
+        let transfer = transfer::Transfer::new(self.clone(), permitted, grant, to);
+        self.transfers.spawn(async move {
+            let _turn = turn;
+            transfer.run(content).await;
         });
-        begun.await.map_err(|_| Interrupted)??;
         Ok(stream)
     }
 

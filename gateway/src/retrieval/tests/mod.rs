@@ -271,6 +271,8 @@ pub(super) enum Mode {
     OtherBytes,
     Longer,
     Fails,
+    /// Does not come to an end of opening it.
+    Hangs,
     /// Whole, in so many pieces that no buffer on the way holds them all.
     InSmallPieces,
 }
@@ -315,6 +317,7 @@ impl Adapter for FakeSource {
                 let current = Fingerprint { modified_ns: 9, ..FINGERPRINT };
                 return async move { Err(OpenError::Changed { current }) }.boxed();
             }
+            Mode::Hangs => return std::future::pending().boxed(),
             Mode::OtherBytes => bytes[400_000] ^= 1,
             Mode::Longer => bytes.push(0),
             Mode::Whole | Mode::ChangedWhileRead | Mode::Fails | Mode::InSmallPieces => {}

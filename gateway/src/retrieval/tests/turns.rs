@@ -3,7 +3,7 @@
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::super::owner::{MAX_RETRIEVALS_PER_MEMBER, RecordStream, ServeError};
+use super::super::owner::{AcknowledgeError, MAX_RETRIEVALS_PER_MEMBER, RecordStream, ServeError};
 use super::owner::ask;
 use super::*;
 use crate::status;
@@ -42,6 +42,34 @@ async fn one_retrieval_too_many_is_refused_and_told_when_to_come_again() {
     // It was not judged, so the same request is good when a reader has gone.
     streams.pop();
     until_a_turn_is_free(&owner, &request).await;
+}
+
+// A turn that came back with the caller's patience was free while the work went on, and one member could start any number.
+#[tokio::test]
+async fn who_gives_up_gets_the_turn_back_when_the_work_has_ended() {
+    let world = World::new();
+    *world.source.mode.lock().expect("lock") = Mode::Hangs;
+    let owner = world.owner();
+    for opened in 1..=MAX_RETRIEVALS_PER_MEMBER {
+        let request = ask(&world, |_| {}).to_wire();
+        let kommune = name(KOMMUNE);
+        let asking = owner.retrieve(&kommune, request);
+        let begun = async {
+            while world.source.opened.load(Ordering::SeqCst) < opened {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = asking => panic!("the source hangs"),
+            () = begun => {}
+        }
+    }
+    let request = ask(&world, |_| {}).to_wire();
+    let refused = owner.retrieve(&name(KOMMUNE), request.clone()).await.err().expect("refused");
+    assert!(matches!(refused, ServeError::TooMany(_)));
+    let refused = owner.acknowledge(&name(KOMMUNE), request).await.expect_err("as much work");
+    assert!(matches!(refused, AcknowledgeError::TooMany));
+    assert_eq!(status::of(&refused).code(), Code::ResourceExhausted);
 }
 
 /// A transfer whose reader is gone ends at its next step.
