@@ -42,7 +42,7 @@ const MAX_HTTP1_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Calls at once of an unknown caller.
 const UNKNOWN_MAX_CONCURRENT_STREAMS: u32 = 8;
-/// Bytes that an unknown caller may have on their way to us: all of them together hold 16 MiB of our memory at most.
+/// Bytes that an unknown caller may have on their way to us: all of them together hold 64 MiB of our memory at most.
 const UNKNOWN_WINDOW_BYTES: u32 = 64 * 1024;
 /// The smallest that HTTP/2 allows.
 const UNKNOWN_MAX_FRAME_BYTES: u32 = 16 * 1024;

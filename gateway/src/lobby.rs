@@ -11,10 +11,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// Connections of unknown callers at once on one listener. Each costs a socket and some kilobytes.
-pub const MAX_UNKNOWN: usize = 256;
-/// Of those, how many may come from one source: all gateways of a region behind one address get through, and one
-/// machine gets no more than an eighth.
-pub const MAX_UNKNOWN_PER_SOURCE: usize = 32;
+pub const MAX_UNKNOWN: usize = 1_024;
+/// Of those, how many may come from one source. An integration engine that opens all its connections at once, and the
+/// gateways of a region behind one address, get through; one machine gets no more than a quarter.
+pub const MAX_UNKNOWN_PER_SOURCE: usize = 256;
+
+/// How many unknown callers one listener has room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// In all.
+    pub all: usize,
+    /// From one source.
+    pub per_source: usize,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { all: MAX_UNKNOWN, per_source: MAX_UNKNOWN_PER_SOURCE }
+    }
+}
 
 /// Who is counted as one: an IPv4 address, or an IPv6 network of 64 bits, of which anybody has 2⁶⁴ addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +50,7 @@ impl Source {
 /// The unknown callers of one listener.
 #[derive(Debug)]
 pub(crate) struct Lobby {
-    places: usize,
-    places_per_source: usize,
+    places: Places,
     waiting: Mutex<Waiting>,
 }
 
@@ -49,9 +63,9 @@ struct Waiting {
 }
 
 impl Lobby {
-    /// With so many places in all and for each source.
-    pub(crate) fn new(places: usize, places_per_source: usize) -> Arc<Self> {
-        Arc::new(Self { places, places_per_source, waiting: Mutex::default() })
+    /// With so many places.
+    pub(crate) fn new(places: Places) -> Arc<Self> {
+        Arc::new(Self { places, waiting: Mutex::default() })
     }
 
     /// Lets a new caller in, and shows another one out where there is no room.
@@ -59,11 +73,10 @@ impl Lobby {
         let source = Source::of(from);
         let shown_out = CancellationToken::new();
         let mut waiting = self.waiting();
-        let goes = if waiting.count_of(source) >= self.places_per_source {
+        let goes = if waiting.count_of(source) >= self.places.per_source {
             waiting.longest_of(source)
-        } else if waiting.callers.len() >= self.places {
-            // Of the source that holds the most: many silent callers never cost a lone one its place.
-            waiting.greediest().and_then(|source| waiting.longest_of(source))
+        } else if waiting.callers.len() >= self.places.all {
+            waiting.longest_of_the_greediest()
         } else {
             None
         };
@@ -99,8 +112,13 @@ impl Waiting {
         callers.find(|(_, (other, _))| *other == source).map(|(number, _)| *number)
     }
 
-    fn greediest(&self) -> Option<Source> {
-        self.by_source.iter().max_by_key(|(_, count)| **count).map(|(source, _)| *source)
+    /// Of the sources that hold the most, whoever has waited longest: many silent callers never cost a lone one its place,
+    /// and where all are lone ones, none is shown out for its address.
+    fn longest_of_the_greediest(&self) -> Option<u64> {
+        let most = self.by_source.values().max()?;
+        let mut callers = self.callers.iter();
+        let greedy = callers.find(|(_, (source, _))| self.count_of(*source) == *most);
+        greedy.map(|(number, _)| *number)
     }
 
     fn remove(&mut self, number: u64) -> Option<(Source, CancellationToken)> {
@@ -150,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_one_that_waits_longest_makes_room_within_its_source() {
-        let lobby = Lobby::new(8, 2);
+        let lobby = Lobby::new(Places { all: 8, per_source: 2 });
         let other = lobby.enter(from("192.0.2.9"));
         let mine: Vec<_> = (0..4).map(|_| lobby.enter(from("192.0.2.1"))).collect();
         assert_eq!(mine.iter().map(is_out).collect::<Vec<_>>(), [true, true, false, false]);
@@ -160,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_full_lobby_takes_the_place_from_the_source_that_holds_most() {
-        let lobby = Lobby::new(4, 3);
+        let lobby = Lobby::new(Places { all: 4, per_source: 3 });
         let lone = lobby.enter(from("192.0.2.9"));
         let greedy: Vec<_> = (0..3).map(|_| lobby.enter(from("192.0.2.1"))).collect();
         let late = lobby.enter(from("192.0.2.2"));
@@ -170,8 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn among_lone_callers_the_one_that_waits_longest_makes_room() {
+        for member in ["2001:db8::1", "192.0.2.1", "1.2.3.4"] {
+            let lobby = Lobby::new(Places { all: 64, per_source: 8 });
+            let silent: Vec<_> =
+                (0..63).map(|last| lobby.enter(from(&format!("10.0.0.{last}")))).collect();
+            let member = lobby.enter(from(member));
+            let more: Vec<_> =
+                (0..63).map(|last| lobby.enter(from(&format!("10.0.1.{last}")))).collect();
+            assert!(!is_out(&member) && silent.iter().all(is_out));
+            assert!(!more.iter().any(is_out));
+        }
+    }
+
+    #[test]
     fn who_leaves_makes_room_and_is_counted_once() {
-        let lobby = Lobby::new(2, 2);
+        let lobby = Lobby::new(Places { all: 2, per_source: 2 });
         let (first, second) = (lobby.enter(from("192.0.2.1")), lobby.enter(from("192.0.2.1")));
         drop(first);
         let third = lobby.enter(from("192.0.2.1"));

@@ -31,6 +31,7 @@ use crate::connections::Connections;
 use crate::hub::{Hub, PeerTable};
 use crate::identity::OwnKeys;
 use crate::ingest::{self, IngestContext, Ingests};
+use crate::lobby::Places;
 use crate::locate::{Finder, LocateContext};
 use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle};
@@ -336,6 +337,7 @@ async fn run(
     let listening = |door, max_connections| Listening {
         door,
         max_connections,
+        unknown: Places::default(),
         deadlines: Deadlines::default(),
         grace_period: config.shutdown_grace_period,
         stop: stop.clone(),

@@ -26,7 +26,7 @@ use crate::caller::{LocalClient, Peer};
 use crate::connections::{Guarded, Registration, first_word};
 use crate::deadline;
 use crate::http_limits::{self, Caller};
-use crate::lobby::{Lobby, MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE, Ticket};
+use crate::lobby::{Lobby, Places, Ticket};
 use crate::local;
 use crate::socket;
 use crate::status::chain;
@@ -74,9 +74,10 @@ impl Default for Deadlines {
 pub struct Listening {
     /// Who may come in.
     pub door: Door,
-    /// Connections at once of callers who are known; one more is closed. Those of unknown callers are counted apart
-    /// (see `lobby`).
+    /// Connections at once of callers who are known; one more is closed.
     pub max_connections: usize,
+    /// Connections at once of those who are not.
+    pub unknown: Places,
     /// How long callers may take.
     pub deadlines: Deadlines,
     /// How long connections finish what they have begun after `stop`.
@@ -96,7 +97,7 @@ pub async fn serve(listener: TcpListener, routes: Router, listening: Listening) 
     };
     let routes = deadline::honour(routes);
     let places = Arc::new(Semaphore::new(listening.max_connections));
-    let lobby = Lobby::new(MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE);
+    let lobby = Lobby::new(listening.unknown);
     let tasks = TaskTracker::new();
     let abandon = CancellationToken::new();
     loop {

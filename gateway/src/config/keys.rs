@@ -120,7 +120,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "federation.max_connections",
-        meaning: "Connections of members at once; one more is closed. Callers who have not shown a certificate yet are counted apart: 256, of which 32 from one address; the one that waits longest makes room.",
+        meaning: "Connections of members at once; one more is closed. Callers who have not shown a certificate yet are counted apart: 1,024, of which 256 from one address; the one that waits longest makes room.",
         value: Value::Number(FEDERATION_MAX_CONNECTIONS),
         power: "stop",
     },
@@ -150,7 +150,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "local.max_connections",
-        meaning: "Connections of local systems that `[[local.clients]]` names, at once; one more is closed. Others, such as health checks, are counted apart: 256, of which 32 from one address; the one that waits longest makes room.",
+        meaning: "Connections of local systems that `[[local.clients]]` names, at once; one more is closed. Others, such as health checks, are counted apart: 1,024, of which 256 from one address; the one that waits longest makes room.",
         value: Value::Number(LOCAL_MAX_CONNECTIONS),
         power: "stop",
     },

@@ -14,16 +14,18 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use super::Sight;
 use super::text::Format;
+use crate::lobby::{Lobby, Places};
 
-/// Connections at once: two Prometheus servers, a load balancer, and people.
-const MAX_CONNECTIONS: usize = 32;
+/// Connections at once: two Prometheus servers, a load balancer, and people. Whoever comes last gets a place, so that
+/// silent ones keep no health check out.
+const PLACES: Places = Places { all: 32, per_source: 32 };
 /// How long a request's head may take, and how long a connection may rest between two of them.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// Largest head of a request.
@@ -46,26 +48,25 @@ pub(super) async fn serve(sight: Arc<Sight>, listener: TcpListener, stop: Cancel
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(shared);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let lobby = Lobby::new(PLACES);
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = async {
-                // Never closed.
-                let place = places.clone().acquire_owned().await.ok();
-                (place, listener.accept().await)
-            } => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            (place, Ok((stream, _))) => {
+            Ok((stream, from)) => {
                 let (routes, stop) = (routes.clone(), stop.clone());
+                let ticket = lobby.enter(from.ip());
                 tasks.spawn(async move {
-                    let _place = place;
-                    connection(stream, routes, stop).await;
+                    tokio::select! {
+                        () = ticket.shown_out() => {}
+                        () = connection(stream, routes, stop) => {}
+                    }
                 });
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection: check the limit of open files");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -100,9 +101,14 @@ async fn connection(stream: TcpStream, routes: Router, stop: CancellationToken) 
 
 async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let format = Format::of(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    let _one_at_a_time = shared.scraping.lock().await;
+    let one_at_a_time = shared.scraping.clone().lock_owned().await;
     let sight = shared.sight.clone();
-    match tokio::task::spawn_blocking(move || sight.scrape()).await {
+    let scraping = move || {
+        // Held until the work has ended, whether or not whoever asked still waits.
+        let _one_at_a_time = one_at_a_time;
+        sight.scrape()
+    };
+    match tokio::task::spawn_blocking(scraping).await {
         Ok(Ok(text)) => {
             let text = format.of_open_metrics(text);
             ([(CONTENT_TYPE, format.content_type())], text).into_response()

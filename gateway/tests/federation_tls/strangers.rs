@@ -8,7 +8,6 @@ use futures_util::stream::FuturesUnordered;
 use rustls::client::Resumption;
 use rustls_pki_types::ServerName;
 use sundbro_gateway::client::{channel, probe};
-use sundbro_gateway::lobby::{MAX_UNKNOWN, MAX_UNKNOWN_PER_SOURCE};
 use sundbro_gateway::server::Door;
 use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::service::Routes;
 
-use crate::support::{Leaf, Running, member};
+use crate::support::{Leaf, Running, UNKNOWN, member};
 use crate::world::{CLINIC, KOMMUNE, WhoCalled, World, call, raw_client};
 
 /// Longer than anything here takes; what is tested are deadlines and places, not speed.
@@ -50,7 +49,7 @@ async fn hundreds_who_say_nothing_keep_no_member_out() {
     let clinic = world.caller(&Leaf::of(CLINIC));
     probe(&clinic, &world.target()).await.expect("another one gets in");
     // As many as there are places, less those that the members' handshakes took for a moment.
-    let gone = silent.len() - MAX_UNKNOWN;
+    let gone = silent.len() - UNKNOWN.all;
     let ends = count_closed(silent, gone).await;
     assert!((gone..gone + 4).contains(&ends), "{ends} of them were shown out");
     assert_eq!(call(&kommune).await.expect("still served"), KOMMUNE);
@@ -64,8 +63,8 @@ async fn one_address_gets_few_places() {
         silent.push(connect_from(2, world.running.address).await);
     }
     let other = connect_from(3, world.running.address).await;
-    let ends = count_closed(silent, SILENT - MAX_UNKNOWN_PER_SOURCE).await;
-    assert_eq!(ends, SILENT - MAX_UNKNOWN_PER_SOURCE);
+    let ends = count_closed(silent, SILENT - UNKNOWN.per_source).await;
+    assert_eq!(ends, SILENT - UNKNOWN.per_source);
     assert_eq!(count_closed(vec![other], 0).await, 0, "who comes from elsewhere stays");
 }
 

@@ -20,6 +20,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use sundbro_gateway::config::{Endpoint, TlsFiles};
 use sundbro_gateway::connections::Connections;
+use sundbro_gateway::lobby::Places;
 use sundbro_gateway::server::{Deadlines, Door, Listening, serve};
 use sundbro_gateway::tls::certificate::fingerprint;
 use sundbro_gateway::tls::{FederationTls, Standing, TrustBook};
@@ -28,6 +29,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Few enough that a test which fills them all stays within the 1,024 open files that many systems allow.
+pub const UNKNOWN: Places = Places { all: 256, per_source: 32 };
 
 /// A member's name.
 pub fn member(name: &str) -> MemberName {
@@ -251,6 +255,7 @@ impl Running {
         let mut listening = Listening {
             door,
             max_connections: 32,
+            unknown: UNKNOWN,
             deadlines: Deadlines::default(),
             grace_period: Duration::from_secs(5),
             stop: stop.clone(),
