@@ -91,6 +91,16 @@ impl PolicyBook {
         self.in_force.load().decide(request, resource)
     }
 
+    /// Whether the folder holds what is in force; `Err`: what it holds instead, as a digest, if it can be read. Blocking.
+    pub(super) fn compare(&self) -> Result<(), Option<[u8; 32]>> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let there = find(dir).ok().map(|found| digest(&found.sources));
+        match there {
+            Some(there) if there == *self.in_force.load().sha256() => Ok(()),
+            other => Err(other),
+        }
+    }
+
     /// Reads the folder again. What decides goes on with the policy that it began with. Blocking.
     pub fn refresh(&self) -> Refreshed {
         let Some(dir) = &self.dir else { return Refreshed::Same };
@@ -125,7 +135,7 @@ impl PolicyBook {
         let mut noted = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if noted.as_ref() != Some(&trouble) {
             let reason = error.reason();
-            tracing::error!(%reason, error = trouble.message, "the policy before stays in force");
+            tracing::error!(%reason, error = error.for_a_log(), "the policy before stays in force");
             *noted = Some(trouble);
         }
         Refreshed::Kept
@@ -143,7 +153,7 @@ impl PolicyBook {
         let not_taken = noted.clone().map(|trouble| (reason::POLICY_INVALID, trouble.message));
         let failed = || {
             let reason = reason::POLICY_RULE_FAILED;
-            policy.has_failed().then(|| (reason, reason.cause.to_owned()))
+            policy.failed().map(|place| (reason, format!("{place}: {}", reason.cause)))
         };
         PolicyState {
             sha256: *policy.sha256(),
@@ -228,6 +238,11 @@ mod tests {
         replace(&dir, "@sais", "@says");
         assert_eq!(book.refresh(), Refreshed::Changed);
         assert!(trouble(&book).is_none());
+
+        // As an editor does before it writes, or a disk that is full.
+        fs::write(dir.join("treatment.cedar"), "").expect("emptied");
+        assert_eq!(book.refresh(), Refreshed::Kept);
+        assert!(permits(&book, "midwife"));
     }
 
     #[test]

@@ -33,9 +33,20 @@ impl PolicyError {
         reason::POLICY_INVALID
     }
 
-    /// In one line, for a log and for status.
+    /// In one line, for operators.
     pub fn in_one_line(&self) -> String {
         crate::status::chain(self).replace('\n', " ")
+    }
+
+    /// For a log: where something is wrong, and not what. Cedar quotes the text, in which a rule may name a user.
+    pub(super) fn for_a_log(&self) -> String {
+        let Self::Invalid { dir, problems } = self else { return self.in_one_line() };
+        let places: Vec<String> = problems.iter().map(Problem::place).collect();
+        format!(
+            "{}: {}: `sundbro policy check` says what is wrong",
+            dir.display(),
+            places.join(", ")
+        )
     }
 }
 
@@ -62,18 +73,47 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}", self.file),
+            None if self.file.is_empty() => "the folder".to_owned(),
+            None => self.file.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, what, cure } = self;
-        match line {
-            Some(line) => write!(f, "{file}:{line}: {what}: {cure}"),
-            None if file.is_empty() => write!(f, "{what}: {cure}"),
-            None => write!(f, "{file}: {what}: {cure}"),
+        if line.is_some() || !file.is_empty() {
+            write!(f, "{}: ", self.place())?;
         }
+        write!(f, "{what}: {cure}")
     }
 }
 
 fn lines(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Policy, Source};
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_where_and_not_what() {
+        let text =
+            "@id(\"x\") @says(\"s\")\nforbid (principal == User \"kommunen.example|u-4711\");";
+        let sources = [Source { name: "staff.cedar".into(), text: text.into() }];
+        let problems = Policy::parse(&sources).expect_err("two colons are missing");
+        let error = PolicyError::Invalid { dir: "policy".into(), problems };
+        assert!(error.in_one_line().contains("u-4711"), "{error}");
+        assert_eq!(
+            error.for_a_log(),
+            "policy: staff.cedar:2: `sundbro policy check` says what is wrong"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use cedar_policy::{
     Authorizer, Decision as CedarDecision, PolicyId, PolicySet, ValidationMode, Validator,
@@ -25,8 +25,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     pub(super) cedar: PolicySet,
     sha256: [u8; 32],
-    /// Whether it was told that a rule cannot be evaluated: once for each set, not for each request.
-    failed: AtomicBool,
+    /// What could not be evaluated first: told once for each set, not for each request.
+    failed: OnceLock<String>,
 }
 
 impl Policy {
@@ -76,7 +76,7 @@ impl Policy {
     }
 
     fn from_checked(rules: Vec<Rule>, cedar: PolicySet, sources: &[Source]) -> Self {
-        Self { rules, cedar, sha256: digest(sources), failed: AtomicBool::new(false) }
+        Self { rules, cedar, sha256: digest(sources), failed: OnceLock::new() }
     }
 
     /// The rules, in order of file and line.
@@ -89,9 +89,9 @@ impl Policy {
         &self.sha256
     }
 
-    /// Whether a rule could not be evaluated. From then on requests that meet it are refused.
-    pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+    /// Where a rule stands that could not be evaluated. Requests that meet it are refused.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
     }
 
     /// Decides. Cedar evaluates every rule, whatever the others said: a refusal takes the same work as a permit.
@@ -135,8 +135,13 @@ impl Policy {
     }
 
     fn tell_failure(&self, what: impl FnOnce() -> String) {
-        if !self.failed.swap(true, Ordering::Relaxed) {
-            let (what, reason) = (what(), crate::reason::POLICY_RULE_FAILED);
+        let mut is_first = false;
+        let what = self.failed.get_or_init(|| {
+            is_first = true;
+            what()
+        });
+        if is_first {
+            let reason = crate::reason::POLICY_RULE_FAILED;
             tracing::error!(%reason, what, "a rule cannot be evaluated: {}", reason.cure);
         }
     }
@@ -170,6 +175,16 @@ impl Reading {
         }
         // Cedar numbers what it reads, in the order of the file.
         let count = parsed.num_of_policies() + parsed.num_of_templates();
+        if count == 0 {
+            // An editor empties a file before it fills it, and a disk that was full leaves one empty: a rule that forbids
+            // must not be missing then.
+            let what = "holds no rule";
+            problems.push(Problem::new(
+                (&source.name, None),
+                what,
+                "write one, or remove the file",
+            ));
+        }
         let policies = (0..count).map(|n| parsed.policy(&PolicyId::new(format!("policy{n}"))));
         for (at, policy) in policies.flatten().enumerate() {
             match Rule::new(policy, source, at + 1) {

@@ -30,7 +30,8 @@ pub async fn watch(book: Arc<PolicyBook>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             Some(()) = changes.recv() => settle(&mut changes).await,
-            _ = look.tick() => {}
+            // What is being written is read when it rests, a minute later at most.
+            _ = look.tick() => if !holds_still(&book).await { continue },
         }
         // A folder that was put in the place of another is another one to the operating system.
         follow(watcher.as_mut(), &dir);
@@ -38,6 +39,21 @@ pub async fn watch(book: Arc<PolicyBook>, stop: CancellationToken) {
         if let Err(error) = tokio::task::spawn_blocking(move || book.refresh()).await {
             tracing::error!(%error, "reading the policies again failed");
         }
+    }
+}
+
+/// Whether the folder holds what is in force, or the same twice in a row.
+async fn holds_still(book: &Arc<PolicyBook>) -> bool {
+    let look = || {
+        let book = book.clone();
+        tokio::task::spawn_blocking(move || book.compare())
+    };
+    match look().await {
+        Ok(Err(there)) => {
+            tokio::time::sleep(QUIET).await;
+            matches!(look().await, Ok(Err(again)) if again == there)
+        }
+        _ => true,
     }
 }
 
