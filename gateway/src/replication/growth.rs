@@ -49,6 +49,9 @@ impl Growth {
         if !grown.author_heard {
             grown.history = grown.history.max(size);
             grown.author_heard = by_author;
+        } else if by_author {
+            // One that first signed more than it has would be free of the limit: a head is a claim until it is fetched.
+            grown.history = grown.history.min(size);
         }
     }
 
@@ -81,11 +84,13 @@ impl Growth {
         if grown.held_back { 0 } else { room }
     }
 
-    /// When the next log that is held back may go on. `None`: there is none.
-    pub(super) fn resumes_at(&self, limit: u64) -> Option<Instant> {
+    /// When the next log that is held back may go on. `None`: none is. One that nobody asks for any more stays held back
+    /// for ever, and its time is past.
+    pub(super) fn resumes_at(&self, limit: u64, now: Instant) -> Option<Instant> {
         let logs = self.logs();
         let held_back = logs.values().filter(|grown| grown.held_back);
-        held_back.filter_map(|grown| grown.resumes_at(limit, self.period)).min()
+        let times = held_back.filter_map(|grown| grown.resumes_at(limit, self.period));
+        times.filter(|at| *at > now).min()
     }
 
     fn logs(&self) -> MutexGuard<'_, BTreeMap<LogId, Grown>> {
@@ -97,10 +102,9 @@ impl Growth {
 impl Shared {
     /// Waits until a log that is held back may go on; for ever if none is.
     pub(super) async fn until_a_log_may_grow(&self) {
-        match self.growth.resumes_at(self.daily_limit()) {
-            Some(at) if at > Instant::now() => sleep_until(at).await,
-            // Whoever can fetch it has just looked.
-            _ => std::future::pending().await,
+        match self.growth.resumes_at(self.daily_limit(), Instant::now()) {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -157,6 +161,9 @@ mod tests {
         growth.add(LOG, 2 * LIMIT, LIMIT, now);
         assert_eq!(growth.room(&LOG, 11, LIMIT, now), u64::MAX);
         assert_eq!(growth.room(&LOG, 12, LIMIT, now), 0);
+        // A head is a claim: whoever first signs more than it has frees nothing by it.
+        growth.saw(LOG, 7, true);
+        assert!(growth.counts(&LOG, 7) && !growth.counts(&LOG, 6));
         let other = LogId::new([2; 32]);
         assert_eq!(growth.room(&other, 12, LIMIT, now), u64::MAX, "another log");
     }
@@ -169,12 +176,21 @@ mod tests {
         growth.add(LOG, 1, LIMIT, now);
         assert_eq!(growth.room(&LOG, 10, LIMIT, now), 0);
         let hour = DAY / 24;
-        let at = growth.resumes_at(LIMIT).expect("held back");
+        let at = growth.resumes_at(LIMIT, now).expect("held back");
         assert!(at >= now + hour && at < now + hour + Duration::from_secs(1));
         assert_eq!(growth.room(&LOG, 10, LIMIT, now + hour / 2), 0, "not for every byte");
         assert_eq!(growth.room(&LOG, 10, LIMIT, at), LIMIT / 24);
-        assert_eq!(growth.resumes_at(LIMIT), None);
+        assert_eq!(growth.resumes_at(LIMIT, now), None);
         assert_eq!(growth.room(&LOG, 10, LIMIT, at + DAY), LIMIT, "and no more than a day's");
+        // One that nobody asks for any more does not hide when another goes on.
+        let other = LogId::new([2; 32]);
+        growth.saw(other, 0, true);
+        growth.add(other, LIMIT, LIMIT, now);
+        assert_eq!(growth.room(&other, 0, LIMIT, now), 0);
+        let later = at + 2 * DAY;
+        growth.add(LOG, 2 * LIMIT, LIMIT, later);
+        assert_eq!(growth.room(&LOG, 10, LIMIT, later), 0);
+        assert!(growth.resumes_at(LIMIT, later).is_some_and(|at| at > later));
     }
 
     #[test]
@@ -183,7 +199,9 @@ mod tests {
         growth.add(LOG, 3 * LIMIT, LIMIT, now);
         assert_eq!(growth.room(&LOG, 10, LIMIT, now + DAY), 0);
         assert!(
-            growth.resumes_at(LIMIT).is_some_and(|at| at <= now + 2 * DAY + Duration::from_secs(1))
+            growth
+                .resumes_at(LIMIT, now)
+                .is_some_and(|at| at <= now + 2 * DAY + Duration::from_secs(1))
         );
         assert_eq!(growth.room(&LOG, 10, LIMIT, now + 3 * DAY), LIMIT);
         growth.add(LOG, LIMIT, LIMIT, now + 3 * DAY);

@@ -66,7 +66,7 @@ static CHARTER: Metric =
 static CHARTER_KNOWN: Metric = Metric::gauge(
     "sundbro_charter_known_version",
     &[],
-    "Newest charter version that a peer says it follows, or our own",
+    "Newest charter version that a peer says it follows, unproved, or our own",
 );
 static CHARTER_FORKED: Metric = Metric::gauge(
     "sundbro_charter_forked",
