@@ -291,7 +291,7 @@ impl CharterHistory {
 
     /// A version that we hold and follow.
     pub fn at(&self, version: u64) -> Option<&Charter> {
-        self.versions.get(place_of(version)).filter(|_| version > 0).map(Arc::as_ref)
+        self.versions.get(place_of(version)).map(Arc::as_ref)
     }
 
     /// The versions that are followed, from 1.
