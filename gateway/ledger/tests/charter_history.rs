@@ -237,6 +237,8 @@ fn a_transaction_key_is_judged_by_the_version_named_and_by_every_later_end() {
             ),
         }
     }
+    let zero = KeyVerdict::Invalid("there is no charter version 0");
+    assert_eq!(history.transaction_key(&log, 0, TRANSACTION, 0), zero);
     let nobodys = sundbro_ledger::ids::LogId::new([9; 32]);
     assert!(matches!(history.transaction_key(&nobodys, 1, 1, 0), KeyVerdict::Invalid(_)));
     assert_eq!(history.transaction_key(&nobodys, 4, 1, 0), KeyVerdict::Waiting);
@@ -283,6 +285,7 @@ fn what_was_taken_is_judged_by_the_version_of_then() {
             history.checkpoint_key_then(&UnverifiedCheckpoint::parse(&note).expect("a note"));
         let key = hospital.keys[&key_id].public();
         assert_eq!(then == KeyVerdict::Key(key), expected, "size {size} key {key_id}: {then:?}");
+        assert_eq!(matches!(then, KeyVerdict::Invalid(_)), !expected, "nothing stands twice");
     }
 }
 
@@ -302,6 +305,11 @@ fn entries_that_name_a_forked_version_wait() {
     let then = |version| federation.history.transaction_key_then(&log, version, TRANSACTION, 0);
     assert_eq!((then(2), then(u64::MAX)), (KeyVerdict::Waiting, KeyVerdict::Waiting));
     assert!(matches!(then(1), KeyVerdict::Key(_)) && matches!(then(0), KeyVerdict::Invalid(_)));
+    // A checkpoint by a key that no version lists may be by one that the other head lists.
+    let checkpoint = Checkpoint::new(&federation.origin(HOSPITAL), 1, RootHash::new([1; 32]));
+    let note = sign_checkpoint(&checkpoint, &common::key("nobody's"));
+    let note = UnverifiedCheckpoint::parse(&note).expect("a note");
+    assert_eq!(federation.history.checkpoint_key_then(&note), KeyVerdict::Waiting);
     // A log that has named it appends nothing; the others go on under version 1.
     let history = &federation.history;
     assert!(history.may_append(0) && history.may_append(1) && !history.may_append(2));
@@ -346,6 +354,10 @@ fn nothing_counts_past_the_end_of_a_log_epoch() {
     let history = &federation.history;
     assert!(matches!(history.transaction_key(&log, 1, TRANSACTION, 4), KeyVerdict::Key(_)));
     assert!(matches!(history.transaction_key(&log, 1, TRANSACTION, 5), KeyVerdict::Invalid(_)));
+    // What was taken under version 1 was taken; under version 2 nothing above the end was.
+    let then = |version, at| history.transaction_key_then(&log, version, TRANSACTION, at);
+    assert!(matches!((then(1, 5), then(2, 4)), (KeyVerdict::Key(_), KeyVerdict::Key(_))));
+    assert!(matches!(then(2, 5), KeyVerdict::Invalid(_)));
     assert_eq!(history.checkpoint_keys(&log, 5).count(), 1);
     assert_eq!(history.checkpoint_keys(&log, 6).count(), 0);
     // A receipt has entries and no history: the entry itself says it too.

@@ -159,8 +159,18 @@ fn routine_closing_takes_nothing_back_and_an_unknown_log_has_nothing() {
 }
 
 #[test]
+fn a_log_epoch_that_ends_with_the_last_entry_takes_nothing_back() {
+    let (mut federation, keys, entries) = signed([4, 3, 0]);
+    let end = ended(&federation, keys, [None; 3], Some(7));
+    assert_eq!(federation.history.offer(end), Ok(Offered::Accepted));
+    assert_eq!(finds(&federation, &entries, &federation.history).0, None);
+    let longer = [&entries[..], &entries[6..]].concat();
+    assert_eq!(finds(&federation, &longer, &federation.history).0, Some((7, "WRONG_KEY")));
+}
+
+#[test]
 fn a_checkpoint_key_that_has_ended_is_told_apart_from_one_that_never_was() {
-    let mut federation = Federation::found();
+    let federation = Federation::found();
     let ended = |history: &CharterHistory, size, key_id: u32| {
         let origin = federation.origin(HOSPITAL);
         let checkpoint = Checkpoint::new(&origin, size, RootHash::new([1; 32]));
@@ -168,19 +178,31 @@ fn a_checkpoint_key_that_has_ended_is_told_apart_from_one_that_never_was() {
         let note = UnverifiedCheckpoint::parse(&note).expect("a note");
         history.ended_checkpoint_key_of(&note).is_some()
     };
-    assert!(!ended(&federation.history, 9, CHECKPOINT));
-    let mut draft = CharterDraft::next(&federation.history).expect("no fork");
-    draft.close_key(&name(HOSPITAL), CHECKPOINT, 5).expect("a key");
-    draft.close_key(&name(HOSPITAL), TRANSACTION, 5).expect("a key");
-    let mut history = federation.history.clone();
-    let next = Federation::found().publish(draft);
-    assert_eq!(history.offer(next), Ok(Offered::Accepted));
+    let some_ended = |history: &CharterHistory| history.has_ended_checkpoint_key(&name(HOSPITAL));
+    assert!(!ended(&federation.history, 9, CHECKPOINT) && !some_ended(&federation.history));
+    let after = |close: &[u32]| {
+        let mut draft = CharterDraft::next(&federation.history).expect("no fork");
+        for key_id in close {
+            draft.close_key(&name(HOSPITAL), *key_id, 5).expect("a key");
+        }
+        let mut history = federation.history.clone();
+        let next = Federation::found().publish(draft);
+        assert_eq!(history.offer(next), Ok(Offered::Accepted));
+        history
+    };
+    let history = after(&[CHECKPOINT, TRANSACTION]);
     assert!(!ended(&history, 5, CHECKPOINT) && ended(&history, 6, CHECKPOINT));
     assert!(!ended(&history, 6, TRANSACTION) && !ended(&history, 6, SERVICE));
+    assert!(some_ended(&history) && !history.has_ended_checkpoint_key(&name(FOUNDERS[0])));
+    assert!(!some_ended(&after(&[TRANSACTION])), "the end of another key says nothing");
     // The end of the log epoch ends its keys too.
     let end = federation.successor(|next| {
         let end = v1::LogEnd { size: 5, root: vec![1; 32].into() };
         next.member(HOSPITAL).log_epochs[0].end = Some(end);
     });
-    assert_eq!(federation.history.offer(end.expect("valid")), Ok(Offered::Accepted));
+    let mut history = federation.history.clone();
+    assert_eq!(history.offer(end.expect("valid")), Ok(Offered::Accepted));
+    let at = |size| ended(&history, size, CHECKPOINT);
+    assert_eq!([4, 5, 6].map(at), [false, false, true]);
+    assert!(!ended(&history, 6, TRANSACTION));
 }

@@ -268,3 +268,42 @@ fn check_new_keys(before: Option<&MemberEntry>, now: &MemberEntry) -> Result<(),
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charter::CharterLimits;
+    use crate::ids::RootHash;
+
+    fn head(version: u64, previous: &[u8]) -> CharterHead {
+        CharterHead {
+            version,
+            previous: previous.iter().map(|&byte| CharterDigest::new([byte; 32])).collect(),
+            branches: Vec::new(),
+            environment: Environment::Test,
+            stewards: Vec::new(),
+            threshold: 0,
+            authorities: Vec::new(),
+            recovery_quorum: 0,
+            witness_quorum: 0,
+            limits: CharterLimits::default(),
+            subject_epochs: Vec::new(),
+            members_count: 0,
+            members_root: RootHash::new([0; 32]),
+        }
+    }
+
+    // A history sorts out by place what does not follow; a receipt brings heads that nobody has sorted.
+    #[test]
+    fn a_head_follows_the_one_version_before_it() {
+        let first = head(1, &[]);
+        let check = |next: &CharterHead| {
+            check_head_succession([(&first, CharterDigest::new([7; 32]))].into_iter(), next)
+        };
+        let other = |version| Err(SuccessionError::OtherPrevious { version });
+        assert_eq!(check(&head(2, &[7])), Ok(()));
+        assert_eq!(check(&head(2, &[8])), other(2), "the version, but another head before it");
+        assert_eq!(check(&head(3, &[7])), other(3), "the head before it, but another version");
+        assert_eq!(check(&head(2, &[7, 8])), Err(SuccessionError::Heals { version: 2 }));
+    }
+}
