@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(parse(with(32, 0xff)), Err(BlobError::BodyPastEnd));
         assert_eq!(parse(good[..35].to_vec()), Err(BlobError::TooShort(35)));
         assert_eq!(parse(Vec::new()), Err(BlobError::TooShort(0)));
+        let largest = Blob::frame(&SALT, &vec![1; MAX_BODY_LEN], Federation).expect("fits");
+        assert_eq!(parse(largest.bytes().to_vec()), Ok(()));
         assert_eq!(parse(vec![0; MAX_BLOB_LEN + 1]), Err(BlobError::TooLong(MAX_BLOB_LEN + 1)));
         for found in [63, 65, 128, 512] {
             let mut bytes = good.clone();

@@ -303,8 +303,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_nobody_is_judged_by_the_strict_rules_too() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let public = *key.public().as_bytes();
+        let signature = *key.sign_note_text(b"text").as_bytes();
+        assert_eq!(verify_strict(&public, b"text", &signature), Ok(()));
+        assert_eq!(verify_strict(&public, b"test", &signature), Err(SignatureError));
+        // The neutral point as key and as R, and s = 0: the bare equation holds for every text.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        assert_eq!(verify_strict(&neutral, b"text", &forged), Err(SignatureError));
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let shown = format!("{:?}", SigningKey::from_seed(&[0x5a; 32]));
         assert!(!shown.contains("5a5a") && shown.starts_with("SigningKey(key:"), "{shown}");
+        assert_eq!(format!("{:?}", Signature::new([1; 64])), "signature:01010101");
     }
 }

@@ -66,6 +66,7 @@ fn a_verified_checkpoint_says_what_was_signed() {
     let verified = verified.expect("signed");
     assert_eq!((verified.log_id(), verified.size()), (origin().log_id(), 7));
     assert_eq!((verified.root(), &verified.note()[..]), (&root(), note.as_bytes()));
+    assert_eq!(verified.origin(), origin().as_str());
     let no_key = CheckpointError::NoKey { log: origin().log_id(), size: 7 };
     assert_eq!(unverified.verify_with(|_| None), Err(no_key));
 }
@@ -277,6 +278,8 @@ fn signs_nothing_that_it_would_not_read() {
 fn verifier_keys_have_one_form() {
     let vkey = NoteVerifier::new("log.example/1", key().public()).expect("name").vkey();
     assert_eq!(NoteVerifier::parse_vkey(&vkey).map(|verifier| verifier.vkey()), Ok(vkey.clone()));
+    let named = NoteVerifier::parse_vkey(&vkey).map(|verifier| verifier.name().to_owned());
+    assert_eq!(named, Ok("log.example/1".to_owned()));
     let (name, rest) = vkey.split_once('+').expect("name");
     let (hash, key) = rest.split_once('+').expect("hash");
     for malformed in [
@@ -304,6 +307,13 @@ fn origins_have_one_form() {
     assert_eq!(origin.log_id(), log_id(origin.as_str()));
     assert_eq!(Origin::parse(origin.as_str()), Ok(origin.clone()));
     assert_eq!((origin.member().as_str(), origin.epoch()), ("hospital.region.example", 1));
+    assert_eq!((origin.to_string(), format!("{origin:?}")), {
+        let text = origin.as_str().to_owned();
+        (text.clone(), text)
+    });
+    let later = Origin::new(origin.member(), &FederationId::new([0xab; 32]), 12);
+    assert_eq!(Origin::parse(later.as_str()).map(|origin| origin.epoch()), Ok(12));
+    assert_eq!(Checkpoint::new(&later, 9, root()).size(), 9);
     assert!(origin.is_of(&FederationId::new([0xab; 32])));
     assert!(!origin.is_of(&FederationId::new([0xac; 32])));
     for malformed in [

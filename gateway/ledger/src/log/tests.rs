@@ -180,3 +180,72 @@ fn a_head_reads_back_what_it_writes_and_nothing_else() {
         assert_eq!(LogHead::from_bytes(&one_hash_more), Err(HeadError));
     }
 }
+
+/// The first entry of a log, taken by the log's own empty head.
+fn first_of(log: LogId) -> VerifiedTransaction {
+    let entry = LogHead::new(log).sign_next(draft(), &key(2), &FEDERATION);
+    VerifiedTransaction::new(entry)
+}
+
+#[test]
+fn takes_no_verified_entry_of_another_log_place_or_history() {
+    let wrong = |head: &LogHead, entry: &VerifiedTransaction| {
+        let mut after = head.clone();
+        let size = head.size();
+        assert_eq!(after.append(entry), Err(DoesNotFollow { size }));
+        assert_eq!(after, *head, "nothing changes");
+    };
+    // Two empty logs have the same position and the same previous leaf: none.
+    let (empty, others) = (LogHead::new(LOG), LogId::new([2; 32]));
+    wrong(&empty, &first_of(others));
+    assert_eq!(empty.clone().append(&first_of(LOG)), Ok(()));
+    wrong(&head(), &first_of(LOG));
+    // The same log and position, after another history.
+    let mut branch = empty.clone();
+    for hour in 0..2 {
+        let other = Draft { recorded_hour: hour, ..draft() };
+        let entry = branch.sign_next(other, &key(2), &FEDERATION);
+        let entry = branch.verify(entry, &FixedKeys).expect("valid");
+        branch.append(&entry).expect("follows");
+    }
+    let third = branch.sign_next(draft(), &key(2), &FEDERATION);
+    wrong(&head(), &branch.verify(third, &FixedKeys).expect("valid"));
+}
+
+#[test]
+fn a_head_says_what_the_last_entry_named() {
+    let (empty, head) = (LogHead::new(LOG), head());
+    assert_eq!((empty.charter_version(), empty.key_id(), empty.incarnation()), (0, 0, 0));
+    assert_eq!((head.charter_version(), head.key_id(), head.incarnation()), (3, 2, 7));
+    assert!(format!("{head:?}").contains(" size 2 "), "{head:?}");
+    let entry = verdict(|_| ()).expect("valid");
+    assert!(format!("{entry:?}").ends_with("position 2)"), "{entry:?}");
+}
+
+#[test]
+fn the_largest_head_is_read_back() {
+    // A frontier has a hash for each bit of its size, and 2^63 - 1 is the size with the most.
+    let stored = |size: u64, hashes: usize| {
+        let mut bytes = LogHead::new(LOG).to_bytes();
+        bytes.truncate(bytes.len() - 8);
+        bytes.extend_from_slice(&size.to_be_bytes());
+        bytes.extend_from_slice(&vec![5; 32 * hashes]);
+        LogHead::from_bytes(&bytes).map(|head| head.to_bytes() == bytes)
+    };
+    assert_eq!(stored(u64::MAX >> 1, 63), Ok(true));
+    assert_eq!(stored(u64::MAX, 64), Err(HeadError));
+    assert_eq!(stored(u64::MAX >> 1, 64), Err(HeadError));
+}
+
+#[test]
+fn a_book_without_checkpoint_keys_covers_nothing() {
+    assert!(!FixedKeys.checkpoint_key_covers(&LOG, 0, &key(1).public()));
+}
+
+#[test]
+fn what_waits_says_what_it_waits_for() {
+    let version = verdict(|header| header.charter_version = 6).expect_err("waits");
+    assert_eq!((version.position(), version.code()), (2, "CHARTER_VERSION_MISSING"));
+    let future = head().verify_entry(Bytes::from_static(&[8, 2]), &FixedKeys).expect_err("waits");
+    assert_eq!((future.position(), future.code()), (2, "UNKNOWN_FORMAT"));
+}

@@ -111,6 +111,16 @@ fn a_kind_from_the_future_is_unknown_and_not_void() {
     for (kind, body) in [(3, &[0x1a, 2, 0xff, 0xff][..]), (80, &[0x82, 0x05, 0])] {
         assert_eq!(Payload::parse(body), Ok(Payload::Unknown { kind }));
     }
+    // As long as a body can be, which no rule of a known kind would hold back.
+    let filled = |len: usize| {
+        let rest = u32::try_from(len - 4).expect("short");
+        let varint = [rest as u8 | 0x80, (rest >> 7) as u8 | 0x80, (rest >> 14) as u8];
+        Payload::parse(&[&[0x1a][..], &varint, &vec![9; len - 4]].concat())
+    };
+    assert_eq!(filled(MAX_BODY_LEN), Ok(Payload::Unknown { kind: 3 }));
+    for len in [MAX_BODY_LEN + 1, MAX_BODY_LEN + 2] {
+        assert_eq!(filled(len), Err(VoidReason::NotCanonical));
+    }
 }
 
 #[test]
@@ -240,6 +250,9 @@ fn details_with_a_wrong_value_are_void() {
         }),
         ("media_type", void_detail(|it| it.media_type.clear())),
         ("media_type", void_detail(|it| it.media_type = "json".into())),
+        ("media_type", void_detail(|it| it.media_type = "/json".into())),
+        ("media_type", void_detail(|it| it.media_type = "text/".into())),
+        ("media_type", void_detail(|it| it.media_type = "text/pl\u{e6}n".into())),
         ("media_type", void_detail(|it| it.media_type = "text/a\nb".into())),
         ("media_type", void_detail(|it| it.media_type = format!("text/{}", "x".repeat(123)))),
         ("stability", void_detail(|it| it.stability = 0)),
@@ -275,6 +288,12 @@ fn an_audience_is_all_or_members_in_order() {
     };
     assert_eq!(audience(true, &[]), Ok(Audience::Federation));
     assert_eq!(audience(false, &["a.example", "b.example"]), Ok(Audience::Limited));
+    let many: Vec<String> = (0..258).map(|number| format!("m{number:03}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(audience(false, &many[..256]), Ok(Audience::Limited));
+    for count in [257, 258] {
+        assert_eq!(audience(false, &many[..count]).expect_err("void").code(), "FIELD_VALUE");
+    }
     for wrong in [
         audience(false, &[]),
         audience(true, &["a.example"]),

@@ -35,6 +35,8 @@ fn a_header_reads_back_what_it_writes() {
     }
     let first = Header { position: 0, previous_leaf: LeafHash::NONE, ..header() };
     assert_eq!(Header::parse(&first.to_bytes()), Ok(first));
+    let largest = Header { payload_size: MAX_PAYLOAD_SIZE, ..header() };
+    assert_eq!(Header::parse(&largest.to_bytes()), Ok(largest));
 }
 
 #[test]
@@ -107,6 +109,13 @@ fn an_entry_is_header_and_signature_and_nothing_else() {
     assert!(matches!(SignedTransaction::parse(&one_more), Err(EntryError::Header(_))));
     assert_eq!(SignedTransaction::parse(&[9; 63]), Err(EntryError::TooShort(63)));
     assert!(matches!(SignedTransaction::parse(&[9; 64]), Err(EntryError::Header(_))));
-    let long = [&entry[..], &[0; 600]].concat();
-    assert_eq!(SignedTransaction::parse(&long), Err(EntryError::TooLarge(long.len())));
+    let padded = |len: usize| {
+        let mut long = entry.to_vec();
+        long.resize(len, 0);
+        SignedTransaction::parse(&long)
+    };
+    assert!(matches!(padded(MAX_ENTRY_LEN), Err(EntryError::Header(_))));
+    assert_eq!(padded(MAX_ENTRY_LEN + 1), Err(EntryError::TooLarge(MAX_ENTRY_LEN + 1)));
+    let shown = format!("{transaction:?}");
+    assert!(shown.ends_with("position 300)"), "{shown}");
 }
