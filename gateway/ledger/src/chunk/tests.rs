@@ -124,6 +124,12 @@ fn refuses_what_was_not_asked_for() {
     };
     let other = LogId::new([3; 32]);
     assert_eq!(check(|chunk| chunk.log_id = LogId::new([3; 32])), ChunkError::WrongLog(other));
+    // Of the log that was asked for, under a checkpoint of another; and under its own, for another.
+    let of_another = Chunk { log_id: other, ..log.chunk(0) };
+    let wrong_log = Err(ChunkError::WrongLog(other));
+    assert_eq!(of_another.check(&LogHead::new(other), &checkpoint), wrong_log);
+    let wrong_log = Err(ChunkError::WrongLog(origin().log_id()));
+    assert_eq!(log.chunk(0).check(&LogHead::new(other), &checkpoint), wrong_log);
     let start = ChunkError::WrongStart { start: 11, size: 10 };
     assert_eq!(check(|chunk| chunk.start = 11), start);
     let tree = ChunkError::WrongTree { found: 299, expected: 300 };
@@ -215,6 +221,10 @@ fn refuses_frames_that_do_not_parse() {
     let many = vec![0; 2 * 257].into();
     let bundle = refused(v1::Chunk { bundle: many, ..wire() });
     assert_eq!(bundle, ChunkError::Bundle(BundleError::TooManyEntries(256)));
+    let entries = vec![vec![7; MAX_BUNDLE_LEN / 256 - 2]; 256];
+    let full = Bytes::from(write_bundle(entries.iter().map(|entry| &entry[..])).expect("short"));
+    assert_eq!(full.len(), MAX_BUNDLE_LEN);
+    assert!(Chunk::from_wire(&v1::Chunk { bundle: full, ..wire() }).is_ok());
     let long = vec![0; MAX_BUNDLE_LEN + 1].into();
     let bundle = refused(v1::Chunk { bundle: long, ..wire() });
     assert_eq!(bundle, ChunkError::TooLarge(MAX_BUNDLE_LEN + 1));

@@ -215,6 +215,13 @@ mod tests {
         let outside = ProofError::Outside { start: 1, end: 2, size: 1 };
         assert_eq!(verify_inclusion(&LEAF, 1, 1, &[], &root), Err(outside));
         assert_eq!(verify_consistency(0, &EMPTY_ROOT, 0, &EMPTY_ROOT, &[]), Ok(()));
+        // There is one empty tree.
+        for (old, new) in [(EMPTY_ROOT, ROOT), (ROOT, EMPTY_ROOT), (ROOT, ROOT)] {
+            let refused = Err(ProofError::RootMismatch);
+            assert_eq!(verify_consistency(0, &old, 0, &new, &[]), refused);
+        }
+        let emptied = ProofError::Outside { start: 0, end: 1, size: 0 };
+        assert_eq!(verify_consistency(1, &root, 0, &root, &[]), Err(emptied));
         let from_empty = Err(ProofError::FromEmpty { size: 1 });
         assert_eq!(verify_consistency(0, &EMPTY_ROOT, 1, &root, &[]), from_empty);
         let shrunk = ProofError::Outside { start: 0, end: 2, size: 1 };
