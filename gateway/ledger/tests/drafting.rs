@@ -5,7 +5,9 @@ mod common;
 use common::{FOUNDERS, Federation, Member, SEALING, SERVICE, commitment, key, name};
 use prost::Message as _;
 use sundbro_ledger::card::{CardError, make_card, verify_card};
-use sundbro_ledger::charter::{CharterError, Environment, HeadError, SuccessionError};
+use sundbro_ledger::charter::{
+    CharterError, CharterLimits, Environment, HeadError, SuccessionError,
+};
 use sundbro_ledger::drafting::{Draft, DraftError, Proposal};
 use sundbro_ledger::history::{CharterHistory, OfferError};
 use sundbro_ledger::ids::FederationId;
@@ -249,6 +251,36 @@ fn stewards_come_and_go_under_ordinals_of_their_own() {
     let ordinals: Vec<u32> =
         federation.history.current().head().stewards.iter().map(|one| one.ordinal).collect();
     assert_eq!(ordinals, [1, 2, 3, 4, 6]);
+}
+
+#[test]
+fn a_draft_changes_what_it_is_told_and_nothing_else() {
+    let federation = Federation::found();
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    let before = federation.history.current();
+    assert_eq!(draft.members(), before.members());
+    let limits = CharterLimits { written_max_format: 1, written_max_log_bytes_per_day: 9 };
+    draft.set_limits(limits);
+    draft.set_environment(Environment::Production);
+    let theirs = before.head().authorities[0].certificate_sha256;
+    draft.set_authority(vec![0x31; 64].into(), [name(FOUNDERS[0])]);
+    draft.set_authority(vec![0x31; 64].into(), [name(FOUNDERS[1])]);
+    let [ours] = draft
+        .head()
+        .authorities
+        .iter()
+        .filter(|one| one.certificate_sha256 != theirs)
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one CA of ours")
+    };
+    assert_eq!(ours.members, [name(FOUNDERS[1])], "the later list stands");
+    let ours = ours.certificate_sha256;
+    draft.remove_authority(&theirs);
+    let left: Vec<_> = draft.head().authorities.iter().map(|one| one.certificate_sha256).collect();
+    assert_eq!(left, [ours]);
+    assert_eq!((draft.head().limits, draft.head().environment), (limits, Environment::Production));
+    assert_eq!(draft.head().stewards, before.head().stewards);
 }
 
 #[test]

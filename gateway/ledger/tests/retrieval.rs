@@ -81,6 +81,9 @@ fn each_rule_of_a_request_refuses_what_breaks_it() {
     }
     let unknown = common::with_unknown_field(&good);
     assert!(matches!(Request::parse(&unknown), Err(RetrievalError::Canonical { .. })));
+    let mut wire = v1::RetrievalRequest::decode(good.clone()).expect("a request");
+    wire.requested_unix_seconds = 0;
+    assert!(Request::parse(&wire.encode_to_vec()).is_ok(), "1970 itself");
     // A purpose from the future is kept for the policy, which denies what it does not know.
     let mut wire = v1::RetrievalRequest::decode(good).expect("a request");
     wire.purpose = 77;
@@ -96,6 +99,9 @@ fn debug_never_shows_who_asks() {
     for shown in [format!("{:?}", all.request), format!("{:?}", all.parts())] {
         assert!(!shown.contains("4711") && !shown.contains("52, 55, 49, 49"), "{shown}");
     }
+    // It does show what is asked of whom.
+    assert!(format!("{:?}", all.request).contains("record_version: 1"));
+    assert_eq!(all.request.bytes(), &all.request.to_wire().message);
 }
 
 #[test]
