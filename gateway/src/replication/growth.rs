@@ -49,9 +49,6 @@ impl Growth {
         if !grown.author_heard {
             grown.history = grown.history.max(size);
             grown.author_heard = by_author;
-        } else if by_author {
-            // One that first signed more than it has would be free of the limit: a head is a claim until it is fetched.
-            grown.history = grown.history.min(size);
         }
     }
 
@@ -161,9 +158,6 @@ mod tests {
         growth.add(LOG, 2 * LIMIT, LIMIT, now);
         assert_eq!(growth.room(&LOG, 11, LIMIT, now), u64::MAX);
         assert_eq!(growth.room(&LOG, 12, LIMIT, now), 0);
-        // A head is a claim: whoever first signs more than it has frees nothing by it.
-        growth.saw(LOG, 7, true);
-        assert!(growth.counts(&LOG, 7) && !growth.counts(&LOG, 6));
         let other = LogId::new([2; 32]);
         assert_eq!(growth.room(&other, 12, LIMIT, now), u64::MAX, "another log");
     }
