@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use crate::adapter::KnownItems;
-use crate::item::SourceKey;
+use crate::item::{Fingerprint, SourceKey};
 
 /// From this many known items on, a folder that lost most of them is taken for a share that is not mounted.
 pub(crate) const GUARDED: u64 = 10;
@@ -23,8 +23,17 @@ pub(crate) struct Sight {
     seen: HashSet<ShortDigest>,
     /// Folders below the root in which nothing stands.
     empty: HashSet<ShortDigest>,
-    /// Folders whose content could not be seen.
+    /// Names of which it could not be seen what stands at them, or below.
     blind: Vec<SourceKey>,
+    /// Keys that were not known before.
+    new: HashSet<ShortDigest>,
+    /// Looks of the files there: one that was renamed has the same ones.
+    arrived: HashSet<(u64, i64, u64)>,
+}
+
+/// What a file keeps when it is renamed.
+fn kept(looks: &Fingerprint) -> (u64, i64, u64) {
+    (looks.size_bytes, looks.modified_ns, looks.inode)
 }
 
 /// What became of known items that were not seen.
@@ -41,7 +50,7 @@ pub(crate) enum Missing {
     Most {
         /// How many items were known.
         known: u64,
-        /// How many stand there.
+        /// How many of them are still there.
         left: u64,
     },
 }
@@ -55,8 +64,14 @@ impl Sight {
         self.empty.insert(short_digest(folder.as_bytes()));
     }
 
-    pub(crate) fn blind(&mut self, folder: SourceKey) {
-        self.blind.push(folder);
+    /// A file stands there under a name that was not known.
+    pub(crate) fn arrive(&mut self, key: &SourceKey, looks: &Fingerprint) {
+        self.new.insert(short_digest(key.as_bytes()));
+        self.arrived.insert(kept(looks));
+    }
+
+    pub(crate) fn blind(&mut self, at: SourceKey) {
+        self.blind.push(at);
     }
 
     /// Whether everything could be seen.
@@ -64,25 +79,33 @@ impl Sight {
         self.blind.is_empty()
     }
 
-    /// What of the known items is missing; `guarded` is false where the operator wants everything withdrawn.
-    pub(crate) fn missing(&self, known: &dyn KnownItems, guarded: bool) -> Missing {
+    /// What of the known items is missing; `guarded` is false where the operator wants everything withdrawn. While most
+    /// was missing before (`held`), nothing goes until all of it is back: a share that is restored comes file by file.
+    pub(crate) fn missing(&self, known: &dyn KnownItems, guarded: bool, held: bool) -> Missing {
         let mut count = 0;
         let mut gone = Vec::new();
         known.for_each(&mut |key| {
-            count += 1;
-            if !self.seen.contains(&short_digest(key.as_bytes())) && !self.is_below_blind(&key) {
+            let digest = short_digest(key.as_bytes());
+            // What came in this pass is known by now, and makes up for nothing that was known before.
+            count += u64::from(!self.new.contains(&digest));
+            if !self.seen.contains(&digest) && !self.is_blind_at(&key) {
                 gone.push(key);
             }
         });
+        if guarded && count >= GUARDED {
+            // A renamed folder takes nothing away: its files stand under other names.
+            let moved = |key: &&SourceKey| {
+                known.fingerprint(key).is_some_and(|looks| self.arrived.contains(&kept(&looks)))
+            };
+            let moved = gone.iter().filter(moved).count();
+            let lost = (gone.len() - moved) as u64;
+            if lost > count / 2 || (held && lost > 0) {
+                return Missing::Most { known: count, left: count - lost };
+            }
+        }
         let emptied = if guarded { self.emptied(&gone) } else { Vec::new() };
         // An empty folder that is held is itself an item in quarantine, and not gone either.
         gone.retain(|key| !emptied.iter().any(|folder| folder == key || is_below(key, folder)));
-        let left = self.seen.len() as u64;
-        let most = gone.len() as u64 > count / 2;
-        // A renamed folder takes nothing away: as much stands there as before.
-        if guarded && count >= GUARDED && most && left < count / 2 {
-            return Missing::Most { known: count, left };
-        }
         Missing::Gone { keys: gone, emptied }
     }
 
@@ -102,8 +125,8 @@ impl Sight {
         much.map(|(folder, _)| SourceKey::from_bytes(folder)).collect()
     }
 
-    fn is_below_blind(&self, key: &SourceKey) -> bool {
-        self.blind.iter().any(|folder| is_below(key, folder))
+    fn is_blind_at(&self, key: &SourceKey) -> bool {
+        self.blind.iter().any(|at| at == key || is_below(key, at))
     }
 }
 

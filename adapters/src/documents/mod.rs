@@ -28,6 +28,7 @@ mod walk;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -56,6 +57,8 @@ pub struct DocumentsAdapter {
     restless: Mutex<HashMap<SourceKey, (Fingerprint, SystemTime)>>,
     /// Which files describe which others, as the last pass found it.
     pointing: Mutex<Pointing>,
+    /// Whether most of what was known was missing in the last pass that looked at all.
+    held: AtomicBool,
     signal: Arc<Notify>,
     watcher: Mutex<Watching>,
 }
@@ -78,6 +81,7 @@ impl DocumentsAdapter {
             settings,
             restless: Mutex::default(),
             pointing: Mutex::default(),
+            held: AtomicBool::new(false),
             signal: Arc::default(),
             watcher: Mutex::new(Watching::NotYet),
         }
@@ -92,13 +96,15 @@ impl DocumentsAdapter {
             Watching::Yes { .. } | Watching::Impossible => return,
         }
         let signal = Arc::clone(&self.signal);
-        let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let notice = move |event: notify::Result<notify::Event>| {
             // Reading is an event too, and it is we who read.
             if !matches!(&event, Ok(event) if is_reading(&event.kind)) {
                 signal.notify_one();
             }
-        })
-        .and_then(|mut watcher| {
+        };
+        // A link in the folder could lead to all of the machine.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let started = RecommendedWatcher::new(notice, config).and_then(|mut watcher| {
             watcher.watch(root, RecursiveMode::Recursive)?;
             Ok(watcher)
         });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::beneath::Root;
@@ -77,6 +78,10 @@ impl<'a> Pass<'a> {
             }
             Seen::Refused { key, fingerprint, refusal } => {
                 self.sight.see(&key);
+                if refusal.reason() == QuarantineReason::Unreadable {
+                    // It may be a folder: a share that hangs stands there and tells nothing.
+                    self.sight.blind(key.clone());
+                }
                 if fingerprint.is_some() && self.known.fingerprint(&key) == fingerprint {
                     self.report.unchanged += 1;
                     return ControlFlow::Continue(());
@@ -93,6 +98,9 @@ impl<'a> Pass<'a> {
         }
         self.sight.see(&candidate.key);
         let known = self.known.fingerprint(&candidate.key);
+        if known.is_none() {
+            self.sight.arrive(&candidate.key, &candidate.fingerprint);
+        }
         let most = self.adapter.settings.parse_limit_bytes;
         self.pointing.complete(self.root, &self.pointed, &mut candidate, known, most);
         let candidate = &candidate;
@@ -200,7 +208,10 @@ impl<'a> Pass<'a> {
         let pointing = core::mem::take(&mut self.pointing);
         *self.adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner) = pointing;
         let guarded = !self.adapter.settings.allow_emptied;
-        let (gone, emptied) = match self.sight.missing(self.known, guarded) {
+        let held = self.adapter.held.load(Ordering::Relaxed);
+        let missing = self.sight.missing(self.known, guarded, held);
+        self.adapter.held.store(matches!(missing, Missing::Most { .. }), Ordering::Relaxed);
+        let (gone, emptied) = match missing {
             Missing::Gone { keys, emptied } => (keys, emptied),
             Missing::Most { known, left } => {
                 let adapter = self.adapter.settings.name.clone();

@@ -3,6 +3,7 @@
 use super::super::gone::GUARDED;
 use super::super::walk::Seen;
 use super::*;
+use crate::reason::QuarantineReason;
 
 /// The clock of a file server was an hour behind, so files looked old while they were being written.
 #[test]
@@ -132,7 +133,7 @@ fn a_note_left_in_the_folder_does_not_make_it_the_share() {
     let folder = guarded("");
     remove(&folder, "", 0..GUARDED);
     folder.put("README.txt", "mount the share here");
-    assert_eq!(gone(&folder), Err((1, GUARDED + 1)), "the note is known too");
+    assert_eq!(gone(&folder), Err((0, GUARDED)), "the note is none of them");
     // What is new there is registered all the same.
     folder.put("new.xml", &cda("new"));
     let mut lines = Vec::new();
@@ -142,6 +143,55 @@ fn a_note_left_in_the_folder_does_not_make_it_the_share() {
         ControlFlow::Continue(())
     });
     assert_eq!(lines, ["new.xml"]);
+}
+
+/// As many documents of somebody else do not make up for those that were known.
+#[test]
+fn another_share_in_its_place_is_not_the_share() {
+    let folder = guarded("");
+    remove(&folder, "", 0..GUARDED);
+    for item in 0..GUARDED {
+        folder.put(&format!("other-{item}.xml"), &cda(&format!("other {item}, and longer")));
+    }
+    assert_eq!(gone(&folder), Err((0, GUARDED)));
+}
+
+/// What comes back file by file must not free the rest to be withdrawn as soon as half of it is there.
+#[test]
+fn what_is_restored_file_by_file_is_held_until_all_of_it_is_back() {
+    let folder = guarded("");
+    let adapter = folder.adapter();
+    let is_held = || {
+        let scanned = adapter.scan(&folder.known, &mut |change| {
+            assert!(!matches!(change, Change::Gone { .. }), "{change:?}");
+            folder.known.take(&change);
+            ControlFlow::Continue(())
+        });
+        matches!(scanned, Err(ScanError::Emptied { .. }))
+    };
+    remove(&folder, "", 0..GUARDED);
+    assert!(is_held());
+    for item in 0..GUARDED {
+        assert!(is_held(), "{item} of {GUARDED} are back");
+        folder.put(&format!("{item}.xml"), &cda(&item.to_string()));
+    }
+    assert!(!is_held());
+    // From then on one that is removed is withdrawn again.
+    remove(&folder, "", 0..1);
+    assert_eq!(folder.pass(&adapter).0, ["- 0.xml"]);
+}
+
+/// Below an emptied folder and elsewhere together it is most of all.
+#[test]
+fn what_an_emptied_folder_lost_counts_with_the_rest() {
+    let folder = guarded("ward/");
+    for item in 0..GUARDED {
+        folder.put(&format!("{item}.xml"), &cda(&item.to_string()));
+    }
+    folder.scan();
+    remove(&folder, "ward/", 0..GUARDED);
+    remove(&folder, "", 0..GUARDED / 2);
+    assert_eq!(gone(&folder), Err((GUARDED / 2, 2 * GUARDED)));
 }
 
 #[test]
@@ -220,4 +270,32 @@ fn nothing_below_a_folder_that_cannot_be_listed_is_called_gone() {
     assert!(!report.complete);
     gone.sort();
     assert_eq!(gone, ["c.xml", "shut-not/b.xml"]);
+}
+
+/// A share that hangs: the name is there, and what stands at it cannot be asked for.
+#[test]
+fn nothing_below_a_name_that_cannot_be_looked_at_is_called_gone() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    let root = Root::open(folder.directory.path()).unwrap();
+    for name in ["share/a.xml", "share/in/b.xml", "c.xml"] {
+        folder.put(name, &cda(name));
+    }
+    folder.scan();
+    let mut gone = Vec::new();
+    let mut emit = |change: Change| {
+        if let Change::Gone { source_key } = &change {
+            gone.push(source_key.for_operator());
+        }
+        ControlFlow::Continue(())
+    };
+    let mut pass = Pass::new(&adapter, &root, &folder.known, &mut emit);
+    let refused = Seen::Refused {
+        key: SourceKey::from_bytes("share"),
+        fingerprint: None,
+        refusal: QuarantineReason::Unreadable.into(),
+    };
+    assert!(pass.take(refused).is_continue());
+    assert!(!pass.finish().unwrap().complete);
+    assert_eq!(gone, ["c.xml"]);
 }
