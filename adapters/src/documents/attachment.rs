@@ -84,6 +84,25 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Attachment {
+    /// The bytes from the first one on. `file` is the JSON file, or the one beside it.
+    pub(crate) fn bytes<'f, F: Read + Seek + 'f>(
+        &self,
+        mut file: F,
+    ) -> Result<Box<dyn Read + 'f>, Refusal> {
+        let unreadable = |_| Refusal::from(QuarantineReason::Unreadable);
+        match &self.place {
+            Place::Inside(path) => {
+                let range = find(&mut file, path).map_err(unreadable)?;
+                let range = range.ok_or(QuarantineReason::NoAttachment)?;
+                Ok(Box::new(decoded(file, range).map_err(unreadable)?))
+            }
+            Place::Beside(_) => {
+                file.rewind().map_err(unreadable)?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+
     /// Digest and size of the bytes, which must be what the description says. `file` is the JSON file, or the one beside
     /// it. `None`: told to stop.
     pub(crate) fn measure<F: Read + Seek>(
@@ -92,15 +111,7 @@ impl Attachment {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<([u8; 32], u64)>, Refusal> {
         let differs = |what| Refusal::with(QuarantineReason::AttachmentDiffers, what);
-        let unreadable = |_| Refusal::from(QuarantineReason::Unreadable);
-        let mut bytes: Box<dyn Read + '_> = match &self.place {
-            Place::Inside(path) => {
-                let range = find(&mut file, path).map_err(unreadable)?;
-                let range = range.ok_or(QuarantineReason::NoAttachment)?;
-                Box::new(decoded(file, range).map_err(unreadable)?)
-            }
-            Place::Beside(_) => Box::new(file),
-        };
+        let mut bytes = self.bytes(&mut file)?;
         let (mut sha1, mut sha256, mut size) = (Sha1::new(), Sha256::new(), 0_u64);
         let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
         loop {

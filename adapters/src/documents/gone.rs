@@ -50,7 +50,7 @@ pub(crate) enum Missing {
     Most {
         /// How many items were known.
         known: u64,
-        /// How many of them are still there.
+        /// How many of them are still there and whole.
         left: u64,
     },
 }
@@ -81,7 +81,14 @@ impl Sight {
 
     /// What of the known items is missing; `guarded` is false where the operator wants everything withdrawn. While most
     /// was missing before (`held`), nothing goes until all of it is back: a share that is restored comes file by file.
-    pub(crate) fn missing(&self, known: &dyn KnownItems, guarded: bool, held: bool) -> Missing {
+    /// `bereft` items stand there and would be withdrawn for what is missing beside them.
+    pub(crate) fn missing(
+        &self,
+        known: &dyn KnownItems,
+        guarded: bool,
+        held: bool,
+        bereft: usize,
+    ) -> Missing {
         let mut count = 0;
         let mut gone = Vec::new();
         known.for_each(&mut |key| {
@@ -98,7 +105,7 @@ impl Sight {
                 known.fingerprint(key).is_some_and(|looks| self.arrived.contains(&kept(&looks)))
             };
             let moved = gone.iter().filter(moved).count();
-            let lost = (gone.len() - moved) as u64;
+            let lost = (gone.len() - moved + bereft) as u64;
             if lost > count / 2 || (held && lost > 0) {
                 return Missing::Most { known: count, left: count - lost };
             }

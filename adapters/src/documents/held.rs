@@ -5,8 +5,8 @@ use std::io::Cursor;
 use sha2::{Digest, Sha256};
 
 use super::attachment::Place;
-use super::read;
 use super::settings::DocumentsSettings;
+use super::{own_words, read};
 use crate::item::{Fingerprint, FoundDocument, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
 
@@ -34,15 +34,18 @@ pub fn read_held(
     let (metadata, measured) = match held {
         Held::Sidecar => (read::described_by(bytes, settings)?, whole()),
         Held::Document => {
-            let described = read::self_described(bytes, settings)?;
+            let mut described = read::self_described(bytes, settings)?;
             let measured = match described.attachment {
                 None => whole(),
-                Some(attachment) => match attachment.place {
-                    Place::Beside(_) => return Err(QuarantineReason::AttachmentMissing.into()),
-                    Place::Inside(_) => attachment
-                        .measure(Cursor::new(bytes), &|| false)?
-                        .ok_or(QuarantineReason::Unreadable)?,
-                },
+                Some(attachment) => {
+                    if let Place::Beside(_) = attachment.place {
+                        return Err(QuarantineReason::AttachmentMissing.into());
+                    }
+                    let holder = || Cursor::new(bytes);
+                    own_words::heed(&mut described.metadata, &attachment, holder(), settings)?;
+                    let measured = attachment.measure(holder(), &|| false)?;
+                    measured.ok_or(QuarantineReason::Unreadable)?
+                }
             };
             (described.metadata, measured)
         }

@@ -14,6 +14,7 @@ use crate::subject::LocalSubject;
 use super::settings::IdentifierSystems;
 
 /// A patient identifier as the file has it.
+#[derive(Clone)]
 pub(crate) struct RawIdentifier {
     pub(crate) system: String,
     pub(crate) value: Zeroizing<String>,

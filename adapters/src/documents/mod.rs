@@ -13,6 +13,7 @@ mod held;
 mod json;
 mod leak;
 mod metadata;
+mod own_words;
 mod pass;
 mod pointing;
 mod read;

@@ -29,6 +29,8 @@ pub(crate) struct Pass<'a> {
     report: ScanReport,
     now: SystemTime,
     sight: Sight,
+    /// Known items whose document beside them is missing: decided about with all that is.
+    bereft: Vec<(SourceKey, Fingerprint, Refusal)>,
     /// Who has which document id, of the documents read in this pass.
     holders: HashMap<DocumentIdDigest, SourceKey>,
     restless: HashMap<SourceKey, (Fingerprint, SystemTime)>,
@@ -52,6 +54,7 @@ impl<'a> Pass<'a> {
             report: ScanReport::default(),
             now: adapter.settings.clock.now(),
             sight: Sight::default(),
+            bereft: Vec::new(),
             holders: HashMap::new(),
             restless: HashMap::new(),
             pointing: Pointing::default(),
@@ -118,6 +121,12 @@ impl<'a> Pass<'a> {
         match read::read(self.root, candidate, &self.adapter.settings, &stop) {
             Ok(found) => self.found(found),
             Err(NotRead::Stopped) => ControlFlow::Break(()),
+            Err(NotRead::Refused(refusal))
+                if known.is_some() && refusal.reason() == QuarantineReason::AttachmentMissing =>
+            {
+                self.bereft.push((candidate.key.clone(), candidate.fingerprint, refusal));
+                ControlFlow::Continue(())
+            }
             Err(NotRead::Refused(refusal)) => {
                 // What says nothing about the content is tried again in each pass.
                 let tried = !refusal.reason().is_passing();
@@ -209,7 +218,7 @@ impl<'a> Pass<'a> {
         *self.adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner) = pointing;
         let guarded = !self.adapter.settings.allow_emptied;
         let held = self.adapter.held.load(Ordering::Relaxed);
-        let missing = self.sight.missing(self.known, guarded, held);
+        let missing = self.sight.missing(self.known, guarded, held, self.bereft.len());
         self.adapter.held.store(matches!(missing, Missing::Most { .. }), Ordering::Relaxed);
         let (gone, emptied) = match missing {
             Missing::Gone { keys, emptied } => (keys, emptied),
@@ -223,6 +232,11 @@ impl<'a> Pass<'a> {
         for source_key in emptied {
             let reason = QuarantineReason::FolderEmptied;
             if self.quarantine(source_key, None, reason.into()).is_break() {
+                return Ok(self.cut_short());
+            }
+        }
+        for (key, fingerprint, refusal) in core::mem::take(&mut self.bereft) {
+            if self.quarantine(key, Some(fingerprint), refusal).is_break() {
                 return Ok(self.cut_short());
             }
         }

@@ -3,19 +3,26 @@
 //! The file that holds the bytes is no document of its own, and its looks are part of those of its description. Which file
 //! that is stands inside the description, so it is remembered for as long as that looks the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::attachment::{self, Place};
-use super::beneath::{self, Root};
+use super::beneath::{self, Root, sidecar_of};
 use super::walk::{self, Candidate};
 use crate::item::{Fingerprint, SourceKey};
 
 /// The companion of a description whose document is not there. Not 0, which says that a file describes no other.
 const ABSENT: u64 = 1;
 
+/// That of one whose document something else describes as well, so that it may not stand.
+const OVERRULED: u64 = 2;
+
 /// The looks of a described file in one number, never 0.
-pub(crate) fn companion(looks: Option<&Fingerprint>) -> u64 {
-    looks.map_or(ABSENT, walk::companion)
+pub(crate) fn companion(root: &Root, to: &SourceKey, is_shared: bool) -> u64 {
+    // A sidecar may come at any time and say that the document is restricted.
+    if is_shared || root.looks(&sidecar_of(to)).is_ok() {
+        return OVERRULED;
+    }
+    root.looks(to).map_or(ABSENT, |looks| walk::companion(&looks.fingerprint))
 }
 
 /// Who describes whom.
@@ -23,13 +30,14 @@ pub(crate) fn companion(looks: Option<&Fingerprint>) -> u64 {
 pub(crate) struct Pointing {
     /// By the file that describes: what it looked like, and what it describes.
     to: HashMap<SourceKey, (Fingerprint, SourceKey)>,
-    described: HashSet<SourceKey>,
+    /// How many describe a file.
+    described: HashMap<SourceKey, usize>,
 }
 
 impl Pointing {
     /// Whether another file that was seen before describes this one.
     pub(crate) fn describes(&self, candidate: &Candidate) -> bool {
-        candidate.sidecar.is_none() && self.described.contains(&candidate.key)
+        candidate.sidecar.is_none() && self.described.contains_key(&candidate.key)
     }
 
     /// Completes a candidate that describes another file: its looks and its age are those of both.
@@ -57,10 +65,14 @@ impl Pointing {
             None => described_by(root, &candidate.key, most),
         };
         let Some(to) = to else { return };
-        self.described.insert(to.clone());
+        let describers = self.described.entry(to.clone()).or_default();
+        *describers += 1;
+        // Whoever came first in this pass is told by the next one.
+        let before = before.described.get(&to).copied().unwrap_or_default();
+        candidate.is_shared = *describers > 1 || before > 1;
         self.to.insert(candidate.key.clone(), (candidate.fingerprint, to.clone()));
         let looks = root.looks(&to).ok().map(|looks| looks.fingerprint);
-        candidate.fingerprint.companion = companion(looks.as_ref());
+        candidate.fingerprint.companion = companion(root, &to, candidate.is_shared);
         let written_at = looks.map_or(candidate.written_at, walk::written_at);
         candidate.written_at = candidate.written_at.max(written_at);
         candidate.beside = Some(to);

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 
 use super::*;
 
-fn reference(url: &str) -> String {
+pub(super) fn reference(url: &str) -> String {
     format!(
         r#"{{"resourceType":"DocumentReference","status":"current","docStatus":"final","date":"2026",
         "masterIdentifier":{{"value":"1"}},"type":{{"coding":[{{"system":"urn:x","code":"1"}}]}},
@@ -101,6 +101,88 @@ fn a_document_that_is_a_link_or_has_a_sidecar_is_not_the_references() {
             "+ scan.pdf",
         ]
     );
+}
+
+fn inside(bytes: &str) -> String {
+    let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+    reference("x").replace("\"url\":\"x\"", &format!("\"data\":\"{data}\""))
+}
+
+/// A reference that says nothing, or less, overrules no label and no patient of the document itself.
+#[test]
+fn what_a_document_says_of_itself_counts_whoever_describes_it() {
+    let restricted = cda("1").replace("code='N'", "code='R'");
+    let masked = cda("1").replace("code='N'", "nullFlavor='MSK'");
+    let of_another = cda("1").replace("1503901AB2", "1503901AB3");
+    let of_nobody_here = cda("1").replace("1.2.208.176.1.6.1.1", "1.2.3.4");
+    for (document, expected) in [
+        (cda("1"), "+ m.json"),
+        (restricted, "! m.json NEEDS_LIMITED_AUDIENCE"),
+        (masked, "! m.json UNKNOWN_CONFIDENTIALITY"),
+        (of_another, "! m.json ATTACHMENT_DIFFERS"),
+        (of_nobody_here, "+ m.json"),
+        ("<html><p>a web page</html>".to_owned(), "+ m.json"),
+        ("{\"a\": 1}".to_owned(), "+ m.json"),
+        ("<!DOCTYPE x [<!ENTITY e 'f'>]><x>&e;</x>".to_owned(), "! m.json DTD_REFUSED"),
+        ("\u{feff}<a".to_owned(), "+ m.json"),
+        ("%PDF-1".to_owned(), "+ m.json"),
+    ] {
+        let beside = Folder::new();
+        beside.put("d.xml", &document);
+        beside.put("m.json", &reference("d.xml"));
+        assert_eq!(beside.scan(), [expected], "beside: {document}");
+        let within = Folder::new();
+        within.put("m.json", &inside(&document));
+        assert_eq!(within.scan(), [expected], "inside: {document}");
+    }
+    let mut folder = Folder::new();
+    folder.settings.parse_limit_bytes = 2_000;
+    folder.put("d.xml", &format!("{}{}", cda("1"), " ".repeat(2_000)));
+    folder.put("m.json", &reference("d.xml"));
+    assert_eq!(folder.scan(), ["! m.json TOO_LARGE"]);
+}
+
+/// It may say that the document is restricted, so it is looked for whenever the record is.
+#[tokio::test]
+async fn a_sidecar_that_comes_later_takes_the_document_out_of_the_references_hands() {
+    let folder = Folder::new();
+    folder.put("m.json", &reference("scan.pdf"));
+    folder.put("scan.pdf", "%PDF-1");
+    assert_eq!(folder.scan(), ["+ m.json"]);
+    let before = folder.known.fingerprint(&SourceKey::from_bytes("m.json")).unwrap();
+    folder.put("scan.pdf.meta.json", &SIDECAR.replace("\"N\"", "\"R\""));
+    assert!(matches!(served(&folder, "m.json").await, Err(OpenError::Changed { .. })));
+    let mut lines = folder.scan();
+    lines.sort();
+    assert_eq!(lines, ["! m.json ATTACHMENT_MISSING", "! scan.pdf NEEDS_LIMITED_AUDIENCE"]);
+    fs::remove_file(folder.path("scan.pdf.meta.json")).unwrap();
+    folder.scan();
+    assert_eq!(folder.known.fingerprint(&SourceKey::from_bytes("m.json")), Some(before));
+}
+
+#[test]
+fn a_file_that_is_described_twice_is_nobodys_document() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    // What is told of a file last.
+    let told_of = |name: &str| {
+        let mut told = None;
+        for _ in 0..4 {
+            let (lines, _) = folder.pass(&adapter);
+            told = lines.into_iter().rfind(|line| line.contains(name)).or(told);
+            folder.now.fetch_add(2, Ordering::SeqCst);
+        }
+        assert_eq!(folder.pass(&adapter).0, [""; 0]);
+        told.unwrap_or_default()
+    };
+    folder.put("scan.pdf", "%PDF-1");
+    folder.put("a.json", &reference("scan.pdf"));
+    folder.put("b.json", &reference("scan.pdf").replace("\"N\"", "\"R\""));
+    assert_eq!(told_of("a.json"), "! a.json ATTACHMENT_MISSING");
+    fs::remove_file(folder.path("b.json")).unwrap();
+    assert_eq!(told_of("a.json"), "+ a.json");
+    folder.put("b.json", &reference("scan.pdf"));
+    assert_eq!(told_of("b.json"), "! b.json ATTACHMENT_MISSING");
 }
 
 #[test]

@@ -13,14 +13,14 @@ use super::beneath::{self, Root, sidecar_of};
 use super::metadata::{Metadata, replicated_media_type};
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
-use super::{cda, fhir, leak, pointing, sidecar};
+use super::{cda, fhir, leak, own_words, pointing, sidecar};
 use crate::item::{Fingerprint, FoundDocument, FoundWarning, Lifecycle, SourceKey};
 use crate::reason::{QuarantineReason, Refusal};
 
 /// Size of the pieces in which content is hashed.
 pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 /// How far into a file that is too large to be parsed its format is looked for.
-const SNIFF_BYTES: u64 = 4096;
+pub(crate) const SNIFF_BYTES: u64 = 4096;
 
 /// Why there is nothing to register.
 pub(crate) enum NotRead {
@@ -67,7 +67,7 @@ pub(crate) fn read(
         None => 0,
     };
     let companion_now = match &candidate.beside {
-        Some(key) => pointing::companion(root.looks(key).ok().map(|it| it.fingerprint).as_ref()),
+        Some(key) => pointing::companion(root, key, candidate.is_shared),
         None => companion_now,
     };
     if beneath::looks_now(&file).ok() != Some(expected)
@@ -102,15 +102,16 @@ fn parsed(
         });
     }
     let content = bounded(file, size_bytes)?;
-    let described = self_described(&content, settings)?;
-    let measured = match described.attachment {
-        Some(attachment) => {
-            drop(content);
-            measured(root, candidate, file, &attachment, stop)?
-        }
-        None => (Sha256::digest(&content).into(), size_bytes),
+    let fhir::Read { mut metadata, attachment } = self_described(&content, settings)?;
+    let Some(attachment) = attachment else {
+        return Ok((metadata, (Sha256::digest(&content).into(), size_bytes)));
     };
-    Ok((described.metadata, measured))
+    drop(content);
+    let beside = opened_beside(root, candidate, &attachment)?;
+    let holder: &File = beside.as_ref().unwrap_or(file);
+    let measured = attachment.measure(holder, stop)?.ok_or(NotRead::Stopped)?;
+    own_words::heed(&mut metadata, &attachment, holder, settings)?;
+    Ok((metadata, measured))
 }
 
 /// What content that describes a document says, itself or another.
@@ -132,42 +133,37 @@ pub(crate) fn self_described(
     }
 }
 
-/// What an attachment's bytes are, inside its description or beside it.
-fn measured(
+/// The file beside a description that holds the bytes; `None`: they are inside the description.
+fn opened_beside(
     root: &Root,
     candidate: &Candidate,
-    file: &File,
     attachment: &Attachment,
-    stop: &dyn Fn() -> bool,
-) -> Result<Measured, NotRead> {
-    let measured = match &attachment.place {
-        Place::Inside(_) => attachment.measure(file, stop)?,
-        Place::Beside(path) => {
-            let key = beneath::beside(&candidate.key, path);
-            match &candidate.beside {
-                Some(beside) if *beside == key => {}
-                Some(_) => return Err(QuarantineReason::ChangedWhileRead.into()),
-                None => {
-                    let what = "its own name does not end with .json";
-                    return Err(Refusal::with(QuarantineReason::AttachmentElsewhere, what).into());
-                }
-            }
-            // Two descriptions could say two things, and the stricter one must not lose.
-            if root.looks(&sidecar_of(&key)).is_ok() {
-                let what = "a sidecar describes it";
-                return Err(Refusal::with(QuarantineReason::AttachmentMissing, what).into());
-            }
-            let (beside, _) = match root.file(&key) {
-                Ok(opened) => opened,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(QuarantineReason::AttachmentMissing.into());
-                }
-                Err(_) => return Err(QuarantineReason::Unreadable.into()),
-            };
-            attachment.measure(&beside, stop)?
+) -> Result<Option<File>, Refusal> {
+    let Place::Beside(path) = &attachment.place else { return Ok(None) };
+    let missing = |what| Refusal::with(QuarantineReason::AttachmentMissing, what);
+    let key = beneath::beside(&candidate.key, path);
+    match &candidate.beside {
+        Some(beside) if *beside == key => {}
+        Some(_) => return Err(QuarantineReason::ChangedWhileRead.into()),
+        None => {
+            let what = "its own name does not end with .json";
+            return Err(Refusal::with(QuarantineReason::AttachmentElsewhere, what));
         }
-    };
-    measured.ok_or(NotRead::Stopped)
+    }
+    // Two descriptions could say two things, and the stricter one must not lose.
+    if root.looks(&sidecar_of(&key)).is_ok() {
+        return Err(missing("a sidecar describes it"));
+    }
+    if candidate.is_shared {
+        return Err(missing("another file describes it too"));
+    }
+    match root.file(&key) {
+        Ok((beside, _)) => Ok(Some(beside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(QuarantineReason::AttachmentMissing.into())
+        }
+        Err(_) => Err(QuarantineReason::Unreadable.into()),
+    }
 }
 
 /// Metadata of a file that a sidecar describes.
@@ -256,6 +252,11 @@ enum Format {
     Other,
 }
 
+/// Whether content begins like something that may describe itself.
+pub(crate) fn is_structured(content: &[u8]) -> bool {
+    sniff(content) != Format::Other
+}
+
 /// By content and not by name: exports often have no useful ending.
 fn sniff(content: &[u8]) -> Format {
     match content {
@@ -317,7 +318,7 @@ pub(crate) fn judge(
     })
 }
 
-fn today(settings: &DocumentsSettings) -> Date {
+pub(crate) fn today(settings: &DocumentsSettings) -> Date {
     let now = Timestamp::try_from(settings.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH);
     now.to_zoned(settings.time_zone.clone()).date()
 }

@@ -2,6 +2,7 @@
 
 use super::super::gone::GUARDED;
 use super::super::walk::Seen;
+use super::pointing::reference;
 use super::*;
 use crate::reason::QuarantineReason;
 
@@ -192,6 +193,31 @@ fn what_an_emptied_folder_lost_counts_with_the_rest() {
     remove(&folder, "ward/", 0..GUARDED);
     remove(&folder, "", 0..GUARDED / 2);
     assert_eq!(gone(&folder), Err((GUARDED / 2, 2 * GUARDED)));
+}
+
+/// The descriptions stand in the folder, what they describe on a share of its own.
+#[test]
+fn descriptions_whose_share_is_not_mounted_stay_registered() {
+    let mut folder = Folder::new();
+    for item in 0..GUARDED {
+        folder.put(&format!("scans/{item}.pdf"), &format!("%PDF-1 {item}"));
+        folder.put(&format!("{item}.json"), &reference(&format!("scans/{item}.pdf")));
+    }
+    assert_eq!(folder.scan().len() as u64, GUARDED);
+    fs::rename(folder.path("scans"), folder.path(".away")).unwrap();
+    let adapter = folder.adapter();
+    assert_eq!(folder.pass(&adapter).1.unsettled, GUARDED);
+    folder.now.fetch_add(2, Ordering::SeqCst);
+    let scanned = adapter.scan(&folder.known, &mut |change| panic!("{change:?}"));
+    assert!(matches!(scanned, Err(ScanError::Emptied { known: GUARDED, left: 0, .. })));
+    fs::rename(folder.path(".away"), folder.path("scans")).unwrap();
+    assert_eq!(folder.scan(), [""; 0]);
+    // One that is taken away alone is withdrawn, and so are all when the operator says so.
+    fs::remove_file(folder.path("scans/0.pdf")).unwrap();
+    assert_eq!(folder.scan(), ["! 0.json ATTACHMENT_MISSING"]);
+    fs::remove_dir_all(folder.path("scans")).unwrap();
+    folder.settings.allow_emptied = true;
+    assert_eq!(folder.scan().len() as u64, GUARDED - 1);
 }
 
 #[test]

@@ -58,6 +58,9 @@ fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<Bo
             let Some(beside) = described_by(&root, key, expected.size_bytes) else {
                 return Err(changed);
             };
+            if root.looks(&sidecar_of(&beside)).is_ok() {
+                return Err(changed);
+            }
             let (file, beside) = root.file(&beside).map_err(|_| changed)?;
             is(Fingerprint { companion: walk::companion(&beside), ..looks }, expected)?;
             Body::whole(file, beside).map_err(OpenError::Unreadable)

@@ -57,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) sidecar: Option<SourceKey>,
     /// The file that holds the bytes, if this one only describes it; found out by whoever reads it.
     pub(crate) beside: Option<SourceKey>,
+    /// Whether another file describes that one too.
+    pub(crate) is_shared: bool,
 }
 
 /// Visits everything below `root`, whose canonical path is `path`, until `stop` or the visitor says that it is enough.
@@ -204,6 +206,7 @@ fn candidate(key: Vec<u8>, looks: Fingerprint, described: Option<Fingerprint>) -
         written_at: described.map_or(UNIX_EPOCH, written_at).max(written_at(looks)),
         sidecar: described.is_some().then(|| sidecar_of(&key)),
         beside: None,
+        is_shared: false,
         key,
     }
 }
