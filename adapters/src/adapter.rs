@@ -62,14 +62,27 @@ pub type Emit<'a> = &'a mut dyn FnMut(Change) -> ControlFlow<()>;
 ///
 /// A store that fails answers as though it knew nothing: the worst is that an item is read again.
 pub trait KnownItems: Send + Sync {
-    /// What the item looked like when it was last taken, whether registered or quarantined.
+    /// What the item looked like when it was last taken, whether registered or quarantined. `None`: it is to be read.
     fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint>;
+
+    /// What the item looked like when it was registered, if it is registered now, also when it is to be read again.
+    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint>;
+
+    /// Whether it is a folder that is set aside as [`QuarantineReason::FolderEmptied`].
+    fn is_withheld(&self, _folder: &SourceKey) -> bool {
+        false
+    }
+
+    /// Whether the scan before this one, in this process or one before it, ended with [`ScanError::Emptied`].
+    fn was_emptied(&self) -> bool {
+        false
+    }
 
     /// Another registered item with this document id.
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey>;
 
-    /// Every known key, in any order.
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey));
+    /// Every known key, in any order, and what [`registered`](Self::registered) says of it.
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>));
 
     /// Whether the scan is to end now: asked for each item and between the pieces of a long one, because a scan that finds
     /// nothing new emits nothing and so hears nothing.
@@ -157,16 +170,17 @@ pub enum ScanError {
         #[source]
         source: std::io::Error,
     },
-    /// Most of what was known is not in the folder: more likely a share that is not mounted than a decision.
+    /// Most of what was registered would be withdrawn although nobody changed it: more likely a share that is not mounted,
+    /// or a slip in the settings, than a decision.
     #[error(
-        "source {adapter}: {left} items are in its folder, {known} were known, so nothing is withdrawn: mount the share, or set allow_emptied if they are to be withdrawn"
+        "source {adapter}: {left} of {known} registered items would stay, so nothing is withdrawn: mount the share, put the settings right, or set allow_emptied if the others are to be withdrawn"
     )]
     Emptied {
         /// The adapter's name.
         adapter: String,
-        /// How many items were known.
+        /// How many items were registered.
         known: u64,
-        /// How many stand there.
+        /// How many of them would stay.
         left: u64,
     },
 }
@@ -191,7 +205,9 @@ impl core::fmt::Debug for Content {
 #[non_exhaustive]
 pub enum OpenError {
     /// The source holds nothing under the key.
-    #[error("the source no longer holds the record: it is withdrawn in the next pass")]
+    #[error(
+        "the source no longer holds the record: it is withdrawn, or held until an operator decides"
+    )]
     Gone,
     /// The source holds something else than what was registered.
     #[error("the source holds a newer version of the record: ingest it first")]

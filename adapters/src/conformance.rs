@@ -179,11 +179,15 @@ impl KnownItems for Stopping<'_> {
         self.0.fingerprint(source_key)
     }
 
+    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.0.registered(source_key)
+    }
+
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
         self.0.holder_of(document_id)
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
         self.0.for_each(visit);
     }
 

@@ -65,16 +65,19 @@ reasons! {
         "the DocumentReference says that another took its place: it is not registered; remove it from the folder";
     /// A DocumentReference without its document.
     NoAttachment = "NO_ATTACHMENT",
-        "the DocumentReference has no document in it: put the document's bytes into attachment.data, or into a Binary beside it in one Bundle";
+        "the DocumentReference has no document in it: put the document's bytes into attachment.data, into a Binary beside it in one Bundle, or into the file that it names";
     /// More than one document in a file.
     SeveralAttachments = "SEVERAL_ATTACHMENTS",
         "the file describes several documents, and a file is one record: write one DocumentReference with one content for each";
     /// A document that is somewhere else.
     AttachmentElsewhere = "ATTACHMENT_ELSEWHERE",
         "the DocumentReference leads out of its folder, which is not followed: put the document's bytes into it, or a file beside it and its name into attachment.url";
-    /// A file that is not there, or that something else describes.
+    /// A file that is not there: an earlier version stays registered, for its share may not be mounted.
     AttachmentMissing = "ATTACHMENT_MISSING",
-        "the file that the DocumentReference names cannot be its document: put it there, without a sidecar";
+        "the file that the DocumentReference names is not there: put it there, or remove the DocumentReference if its record is to be withdrawn";
+    /// A file that something else describes too.
+    AttachmentDisputed = "ATTACHMENT_DISPUTED",
+        "a sidecar or a second DocumentReference describes the same file, and the stricter one must not lose: leave one of them";
     /// A document that is not what its description says.
     AttachmentDiffers = "ATTACHMENT_DIFFERS",
         "the document is not what its DocumentReference says of it: correct its data, size or hash where it is made";
@@ -113,7 +116,7 @@ reasons! {
         "the file or folder cannot be read: check owner, permissions and the file system; it is tried again in each pass";
     /// An empty folder below which much is registered.
     FolderEmptied = "FOLDER_EMPTIED",
-        "the folder is empty although ten or more of its files were known, so they stay registered: mount its share, or remove the folder if they are to be withdrawn";
+        "most of the ten or more files that were known below the folder are missing, so they stay registered: mount its share, or remove the folder if they are to be withdrawn";
     /// It changed under our eyes.
     ChangedWhileRead = "CHANGED_WHILE_READ",
         "the file changed while it was read: it is read again when it rests; write elsewhere and rename into the folder";
@@ -135,11 +138,20 @@ reasons! {
 }
 
 impl QuarantineReason {
+    /// The reason with this [`code`](Self::code).
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+
     /// Whether it says nothing about the item's content, so that an earlier version of it stays registered.
     ///
     /// For every other reason the source no longer holds what was registered under this key.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::Unreadable | Self::FolderEmptied | Self::ChangedWhileRead)
+        use QuarantineReason as Q;
+        matches!(
+            self,
+            Q::Unreadable | Q::FolderEmptied | Q::ChangedWhileRead | Q::AttachmentMissing
+        )
     }
 }
 

@@ -127,11 +127,23 @@ impl KnownItems for Until {
         self.known.fingerprint(source_key)
     }
 
+    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        self.known.registered(source_key)
+    }
+
+    fn is_withheld(&self, folder: &SourceKey) -> bool {
+        self.known.is_withheld(folder)
+    }
+
+    fn was_emptied(&self) -> bool {
+        self.known.was_emptied()
+    }
+
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
         self.known.holder_of(document_id)
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
         self.known.for_each(visit);
     }
 

@@ -26,12 +26,9 @@ mod times;
 mod unquoted;
 mod walk;
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -45,7 +42,7 @@ use crate::item::{Fingerprint, SourceKey};
 
 use beneath::{Identity, Root};
 pub use held::{Held, read_held};
-use pass::Pass;
+use pass::{Pass, Restless};
 use pointing::Pointing;
 pub use settings::{
     Clock, DEFAULT_PARSE_LIMIT_BYTES, DEFAULT_SETTLE, DocumentsSettings, IdentifierSystems,
@@ -54,12 +51,10 @@ pub use settings::{
 /// The adapter of one folder.
 pub struct DocumentsAdapter {
     settings: DocumentsSettings,
-    /// Files that have not come to rest: what they looked like, and since when.
-    restless: Mutex<HashMap<SourceKey, (Fingerprint, SystemTime)>>,
+    /// What had not come to rest when the last pass ended.
+    restless: Mutex<Restless>,
     /// Which files describe which others, as the last pass found it.
     pointing: Mutex<Pointing>,
-    /// Whether most of what was known was missing in the last pass that looked at all.
-    held: AtomicBool,
     signal: Arc<Notify>,
     watcher: Mutex<Watching>,
 }
@@ -82,7 +77,6 @@ impl DocumentsAdapter {
             settings,
             restless: Mutex::default(),
             pointing: Mutex::default(),
-            held: AtomicBool::new(false),
             signal: Arc::default(),
             watcher: Mutex::new(Watching::NotYet),
         }

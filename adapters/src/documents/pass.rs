@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::beneath::Root;
-use super::gone::{Missing, Sight};
+use super::gone::{Missing, Sight, is_same_file};
 use super::pointing::Pointing;
 use super::read::NotRead;
 use super::walk::{Candidate, Seen};
@@ -20,6 +19,9 @@ use crate::reason::{QuarantineReason, Refusal};
 /// clock that is behind: there a file that is being written looks old.
 const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What has not come to rest: what it looked like (`None`: it was not there), and since when.
+pub(crate) type Restless = HashMap<SourceKey, (Option<Fingerprint>, SystemTime)>;
+
 /// One pass over the folder.
 pub(crate) struct Pass<'a> {
     adapter: &'a DocumentsAdapter,
@@ -29,11 +31,11 @@ pub(crate) struct Pass<'a> {
     report: ScanReport,
     now: SystemTime,
     sight: Sight,
-    /// Known items whose document beside them is missing: decided about with all that is.
-    bereft: Vec<(SourceKey, Fingerprint, Refusal)>,
+    /// Registered items that nobody changed and that the settings refuse: decided about with all that is missing.
+    refused: Vec<(SourceKey, Fingerprint, Refusal)>,
     /// Who has which document id, of the documents read in this pass.
     holders: HashMap<DocumentIdDigest, SourceKey>,
-    restless: HashMap<SourceKey, (Fingerprint, SystemTime)>,
+    restless: Restless,
     /// Which files describe others, now and in the pass before.
     pointing: Pointing,
     pointed: Pointing,
@@ -54,7 +56,7 @@ impl<'a> Pass<'a> {
             report: ScanReport::default(),
             now: adapter.settings.clock.now(),
             sight: Sight::default(),
-            bereft: Vec::new(),
+            refused: Vec::new(),
             holders: HashMap::new(),
             restless: HashMap::new(),
             pointing: Pointing::default(),
@@ -75,8 +77,8 @@ impl<'a> Pass<'a> {
                 self.sight.see(&key);
                 self.quarantine(key, None, QuarantineReason::Unreadable.into())
             }
-            Seen::Empty { key } => {
-                self.sight.see_empty(&key);
+            Seen::Folder { key } => {
+                self.sight.see_folder(&key);
                 ControlFlow::Continue(())
             }
             Seen::Refused { key, fingerprint, refusal } => {
@@ -101,7 +103,8 @@ impl<'a> Pass<'a> {
         }
         self.sight.see(&candidate.key);
         let known = self.known.fingerprint(&candidate.key);
-        if known.is_none() {
+        let registered = self.known.registered(&candidate.key);
+        if registered.is_none() {
             self.sight.arrive(&candidate.key, &candidate.fingerprint);
         }
         let most = self.adapter.settings.parse_limit_bytes;
@@ -111,56 +114,83 @@ impl<'a> Pass<'a> {
             self.report.unchanged += 1;
             return ControlFlow::Continue(());
         }
-        if let Some(wait) = self.rests_in(candidate, known.is_some()) {
-            self.report.unsettled += 1;
-            let soonest = self.report.look_again_in.map_or(wait, |other| other.min(wait));
-            self.report.look_again_in = Some(soonest);
+        let was_described = self.pointed.describes(candidate);
+        if self.is_restless(candidate, known.is_some() || was_described) {
+            // What it describes may be missing in it only for now.
+            self.pointing.keep(&self.pointed, &candidate.key);
             return ControlFlow::Continue(());
         }
         let stop = || self.known.should_stop();
         match read::read(self.root, candidate, &self.adapter.settings, &stop) {
             Ok(found) => self.found(found),
             Err(NotRead::Stopped) => ControlFlow::Break(()),
-            Err(NotRead::Refused(refusal))
-                if known.is_some() && refusal.reason() == QuarantineReason::AttachmentMissing =>
-            {
-                self.bereft.push((candidate.key.clone(), candidate.fingerprint, refusal));
-                ControlFlow::Continue(())
-            }
-            Err(NotRead::Refused(refusal)) => {
-                // What says nothing about the content is tried again in each pass.
-                let tried = !refusal.reason().is_passing();
-                let fingerprint = tried.then_some(candidate.fingerprint);
-                self.quarantine(candidate.key.clone(), fingerprint, refusal)
-            }
+            Err(NotRead::Refused(refusal)) => self.refuse(candidate, registered, refusal),
         }
     }
 
-    /// How long to wait until a file has come to rest; `None` if it has.
-    ///
-    /// It has when it looked the same for long enough by our clock. The file server's may differ by hours, so it counts
-    /// only for what it calls old and what nobody knows yet: a folder of a million old files is read in one pass.
-    fn rests_in(&mut self, candidate: &Candidate, is_known: bool) -> Option<Duration> {
-        let settle = self.adapter.settings.settle;
-        let age = self.now.duration_since(candidate.written_at).unwrap_or(Duration::ZERO);
-        if settle.is_zero() || (!is_known && age >= LONG_AGO) {
-            return None;
+    fn refuse(
+        &mut self,
+        candidate: &Candidate,
+        registered: Option<Fingerprint>,
+        mut refusal: Refusal,
+    ) -> ControlFlow<()> {
+        let (key, looks) = (candidate.key.clone(), candidate.fingerprint);
+        match refusal.reason() {
+            // The description says something else now, and what it says counts.
+            QuarantineReason::AttachmentMissing
+                if registered.is_some_and(|before| !is_same_file(&before, &looks)) =>
+            {
+                refusal = QuarantineReason::NoAttachment.into();
+            }
+            reason if registered == Some(looks) && depends_on_settings(reason) => {
+                self.refused.push((key, looks, refusal));
+                return ControlFlow::Continue(());
+            }
+            _ => {}
         }
-        let before = {
-            let restless = self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner);
-            restless.get(&candidate.key).copied()
+        // What says nothing of how the item looks is tried again in each pass.
+        let looks = match refusal.reason() {
+            QuarantineReason::Unreadable | QuarantineReason::ChangedWhileRead => None,
+            _ => Some(looks),
         };
-        let since = match before {
+        self.quarantine(key, looks, refusal)
+    }
+
+    /// Whether a file still has to come to rest.
+    ///
+    /// Its server's clock may differ from ours by hours, so it counts only for what it calls old and what nobody knows yet: a
+    /// folder of a million old files is read in one pass.
+    fn is_restless(&mut self, candidate: &Candidate, is_known: bool) -> bool {
+        let age = self.now.duration_since(candidate.written_at).unwrap_or(Duration::ZERO);
+        let is_old = !is_known && age >= LONG_AGO && self.before(&candidate.key).is_none();
+        !is_old && self.is_to_wait(&candidate.key, Some(candidate.fingerprint))
+    }
+
+    /// Whether a name has to be waited for: it has come to rest when it looked the same, or was not there, for long enough
+    /// by our clock.
+    fn is_to_wait(&mut self, key: &SourceKey, looks: Option<Fingerprint>) -> bool {
+        let settle = self.adapter.settings.settle;
+        let since = match self.before(key) {
             // Our own clock may have been set back.
-            Some((looks, since)) if looks == candidate.fingerprint => since.min(self.now),
+            Some((before, since)) if before == looks => since.min(self.now),
             _ => self.now,
         };
         let rested = self.now.duration_since(since).unwrap_or(Duration::ZERO);
         if rested >= settle {
-            return None;
+            return false;
         }
-        self.restless.insert(candidate.key.clone(), (candidate.fingerprint, since));
-        Some(settle - rested)
+        self.restless.insert(key.clone(), (looks, since));
+        self.report.unsettled += 1;
+        let wait = settle - rested;
+        let soonest = self.report.look_again_in.map_or(wait, |other| other.min(wait));
+        self.report.look_again_in = Some(soonest);
+        true
+    }
+
+    /// What a name looked like in the pass before, if it was restless then.
+    fn before(&self, key: &SourceKey) -> Option<(Option<Fingerprint>, SystemTime)> {
+        let restless = self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner);
+        restless.get(key).copied()
     }
 
     fn found(&mut self, mut found: FoundDocument) -> ControlFlow<()> {
@@ -211,22 +241,23 @@ impl<'a> Pass<'a> {
         if self.known.should_stop() {
             return Ok(self.report);
         }
-        // Whatever becomes of the rest, files come to rest.
-        let restless = core::mem::take(&mut self.restless);
-        *self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner) = restless;
         let pointing = core::mem::take(&mut self.pointing);
         *self.adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner) = pointing;
         let guarded = !self.adapter.settings.allow_emptied;
-        let held = self.adapter.held.load(Ordering::Relaxed);
-        let missing = self.sight.missing(self.known, guarded, held, self.bereft.len());
-        self.adapter.held.store(matches!(missing, Missing::Most { .. }), Ordering::Relaxed);
-        let (gone, emptied) = match missing {
-            Missing::Gone { keys, emptied } => (keys, emptied),
-            Missing::Most { known, left } => {
-                let adapter = self.adapter.settings.name.clone();
-                return Err(ScanError::Emptied { adapter, known, left });
-            }
+        let missing = self.sight.missing(self.known, guarded, self.refused.len() as u64);
+        let (mut gone, emptied, most) = match missing {
+            Missing::Gone { keys, emptied } => (keys, emptied, None),
+            Missing::Most { known, left } => (Vec::new(), Vec::new(), Some((known, left))),
         };
+        // A program that saves by removing and writing anew takes the file away for a moment.
+        gone.retain(|key| !self.is_to_wait(key, None));
+        // Whatever becomes of the rest, files come to rest.
+        let restless = core::mem::take(&mut self.restless);
+        *self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner) = restless;
+        if let Some((known, left)) = most {
+            let adapter = self.adapter.settings.name.clone();
+            return Err(ScanError::Emptied { adapter, known, left });
+        }
         self.report.complete =
             self.sight.is_whole() && emptied.is_empty() && self.report.unsettled == 0;
         for source_key in emptied {
@@ -235,7 +266,7 @@ impl<'a> Pass<'a> {
                 return Ok(self.cut_short());
             }
         }
-        for (key, fingerprint, refusal) in core::mem::take(&mut self.bereft) {
+        for (key, fingerprint, refusal) in core::mem::take(&mut self.refused) {
             if self.quarantine(key, Some(fingerprint), refusal).is_break() {
                 return Ok(self.cut_short());
             }
@@ -253,4 +284,14 @@ impl<'a> Pass<'a> {
         self.report.complete = false;
         self.report
     }
+}
+
+/// Whether an item may be refused for this only because the source is read in another way than before. That it is
+/// restricted is never one of them.
+fn depends_on_settings(reason: QuarantineReason) -> bool {
+    use QuarantineReason as Q;
+    matches!(
+        reason,
+        Q::NoPatientIdentifier | Q::TooManyIdentifiers | Q::BadIdentifier | Q::TooLarge
+    )
 }

@@ -40,6 +40,19 @@ impl Pointing {
         candidate.sidecar.is_none() && self.described.contains_key(&candidate.key)
     }
 
+    /// Goes by what a file that is still being written described before: what it described is no document of its own
+    /// meanwhile.
+    pub(crate) fn keep(&mut self, before: &Self, key: &SourceKey) {
+        if self.to.contains_key(key) {
+            return;
+        }
+        if let Some((looks, to)) = before.to.get(key) {
+            *self.described.entry(to.clone()).or_default() += 1;
+            // With the looks of then, so that it is asked again in the next pass.
+            self.to.insert(key.clone(), (*looks, to.clone()));
+        }
+    }
+
     /// Completes a candidate that describes another file: its looks and its age are those of both.
     ///
     /// `before` is what the last pass found, `known` what the candidate looked like when it was taken;

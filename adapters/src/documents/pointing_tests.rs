@@ -94,7 +94,7 @@ fn a_document_that_is_a_link_or_has_a_sidecar_is_not_the_references() {
         lines,
         [
             "! a.json ATTACHMENT_MISSING",
-            "! b.json ATTACHMENT_MISSING",
+            "! b.json ATTACHMENT_DISPUTED",
             "! c.json ATTACHMENT_MISSING",
             "! d ATTACHMENT_ELSEWHERE",
             "! folder/x.txt.meta.json SIDECAR_WITHOUT_FILE",
@@ -154,7 +154,7 @@ async fn a_sidecar_that_comes_later_takes_the_document_out_of_the_references_han
     assert!(matches!(served(&folder, "m.json").await, Err(OpenError::Changed { .. })));
     let mut lines = folder.scan();
     lines.sort();
-    assert_eq!(lines, ["! m.json ATTACHMENT_MISSING", "! scan.pdf NEEDS_LIMITED_AUDIENCE"]);
+    assert_eq!(lines, ["! m.json ATTACHMENT_DISPUTED", "! scan.pdf NEEDS_LIMITED_AUDIENCE"]);
     fs::remove_file(folder.path("scan.pdf.meta.json")).unwrap();
     folder.scan();
     assert_eq!(folder.known.fingerprint(&SourceKey::from_bytes("m.json")), Some(before));
@@ -178,11 +178,11 @@ fn a_file_that_is_described_twice_is_nobodys_document() {
     folder.put("scan.pdf", "%PDF-1");
     folder.put("a.json", &reference("scan.pdf"));
     folder.put("b.json", &reference("scan.pdf").replace("\"N\"", "\"R\""));
-    assert_eq!(told_of("a.json"), "! a.json ATTACHMENT_MISSING");
+    assert_eq!(told_of("a.json"), "! a.json ATTACHMENT_DISPUTED");
     fs::remove_file(folder.path("b.json")).unwrap();
     assert_eq!(told_of("a.json"), "+ a.json");
     folder.put("b.json", &reference("scan.pdf"));
-    assert_eq!(told_of("b.json"), "! b.json ATTACHMENT_MISSING");
+    assert_eq!(told_of("b.json"), "! b.json ATTACHMENT_DISPUTED");
 }
 
 #[test]
@@ -192,4 +192,32 @@ fn a_description_that_is_too_large_describes_nothing() {
     folder.put("m.json", &format!("{}{}", reference("a.xml"), " ".repeat(1000)));
     folder.put("a.xml", &cda("1"));
     assert_eq!(folder.scan(), ["! m.json TOO_LARGE", "+ a.xml"]);
+}
+
+/// A description that was written in place described nothing for a moment, and what it describes became a record of its
+/// own, and a withdrawn one soon after.
+#[test]
+fn what_was_described_is_no_document_of_its_own_while_its_description_is_rewritten() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    folder.put("d.xml", &cda("1"));
+    folder.put("m.json", &reference("d.xml"));
+    assert_eq!(folder.pass(&adapter).0, ["+ m.json"]);
+    let whole = reference("d.xml").replace("final", "amended");
+    for round in 1..4 {
+        folder.put("m.json", &whole[..whole.len() / 4 * round]);
+        assert_eq!(folder.pass(&adapter).0, [""; 0], "{round}");
+        folder.now.fetch_add(1, Ordering::SeqCst);
+    }
+    // As it is saved by a program that removes it first.
+    fs::remove_file(folder.path("m.json")).unwrap();
+    assert_eq!(folder.pass(&adapter).0, [""; 0]);
+    folder.now.fetch_add(1, Ordering::SeqCst);
+    folder.put("m.json", &whole);
+    assert_eq!(folder.pass(&adapter).0, [""; 0]);
+    folder.now.fetch_add(2, Ordering::SeqCst);
+    assert_eq!(folder.pass(&adapter).0, ["+ m.json"]);
+    // Without its description it is one of its own, once that has been away for a while.
+    fs::remove_file(folder.path("m.json")).unwrap();
+    assert_eq!(folder.scan(), ["+ d.xml", "- m.json"]);
 }

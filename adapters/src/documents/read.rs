@@ -140,7 +140,7 @@ fn opened_beside(
     attachment: &Attachment,
 ) -> Result<Option<File>, Refusal> {
     let Place::Beside(path) = &attachment.place else { return Ok(None) };
-    let missing = |what| Refusal::with(QuarantineReason::AttachmentMissing, what);
+    let disputed = |what| Refusal::with(QuarantineReason::AttachmentDisputed, what);
     let key = beneath::beside(&candidate.key, path);
     match &candidate.beside {
         Some(beside) if *beside == key => {}
@@ -152,10 +152,10 @@ fn opened_beside(
     }
     // Two descriptions could say two things, and the stricter one must not lose.
     if root.looks(&sidecar_of(&key)).is_ok() {
-        return Err(missing("a sidecar describes it"));
+        return Err(disputed("a sidecar describes it"));
     }
     if candidate.is_shared {
-        return Err(missing("another file describes it too"));
+        return Err(disputed("another file describes it too"));
     }
     match root.file(&key) {
         Ok((beside, _)) => Ok(Some(beside)),

@@ -36,8 +36,8 @@ pub(crate) enum Seen {
         /// Why.
         refusal: Refusal,
     },
-    /// A folder below the root in which nothing stands.
-    Empty {
+    /// A folder below the root that could be listed.
+    Folder {
         /// Its place.
         key: SourceKey,
     },
@@ -89,9 +89,9 @@ pub(crate) fn walk(
             return Ok(ControlFlow::Break(()));
         }
         let Some(folder) = folder else { continue };
-        if whole && folder.names.is_empty() && place.depth > 0 && !stop() {
+        if place.depth > 0 && !stop() {
             let key = SourceKey::from_bytes(place.key.clone());
-            if visit(Seen::Empty { key }).is_break() {
+            if visit(Seen::Folder { key }).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

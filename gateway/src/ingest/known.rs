@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sundbro_adapters::{
-    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, SourceKey,
+    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, QuarantineReason, SourceKey,
 };
-use sundbro_store::{Store, StoreError};
+use sundbro_store::{Locator, Store, StoreError};
 use tokio_util::sync::CancellationToken;
+
+use super::notes::Notes;
 
 /// Locators read in one step.
 const PAGE: usize = 1024;
@@ -15,13 +17,23 @@ const PAGE: usize = 1024;
 /// What is asked of a source's items so often, or in such a way, that tables do not answer it.
 #[derive(Default)]
 pub(super) struct SeenItems {
-    /// Items that are in quarantine, and what they looked like: not read again until that changes. `None`: read again
-    /// in each pass, because the reason is passing or because this process has not read them yet.
-    aside: HashMap<SourceKey, Option<Fingerprint>>,
+    aside: HashMap<SourceKey, Aside>,
+    /// While everything is read again: the items that were, in 16 bytes each.
+    read: HashSet<[u8; 16]>,
     /// Who holds a document id. A renamed item and its old name hold it together for a moment.
     holders: BTreeSet<(DocumentIdDigest, SourceKey)>,
     /// The document id that an item holds: the way back.
     held: HashMap<SourceKey, DocumentIdDigest>,
+}
+
+/// An item in quarantine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Aside {
+    /// What it looked like: it is not read again until that changes. `None`: read again in each pass, because the reason
+    /// is passing or because this process has not read it yet.
+    pub looks: Option<Fingerprint>,
+    /// Why; `None`: for a reason that this version does not give.
+    pub reason: Option<QuarantineReason>,
 }
 
 impl SeenItems {
@@ -33,10 +45,13 @@ impl SeenItems {
         let mut seen = Self::default();
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let page = store.quarantined_keys(adapter, after.as_deref(), PAGE)?;
+            let page = store.quarantined_of(adapter, after.as_deref(), PAGE)?;
             let Some(last) = page.last() else { break };
-            after = Some(last.clone());
-            seen.aside.extend(page.into_iter().map(|key| (SourceKey::from_bytes(key), None)));
+            after = Some(last.source_key.clone());
+            seen.aside.extend(page.into_iter().map(|item| {
+                let reason = QuarantineReason::from_code(&item.reason);
+                (SourceKey::from_bytes(item.source_key), Aside { looks: None, reason })
+            }));
         }
         after = None;
         loop {
@@ -65,8 +80,22 @@ impl SeenItems {
         }
     }
 
-    pub(super) fn set_aside(&mut self, key: SourceKey, looks: Option<Fingerprint>) {
-        self.aside.insert(key, looks);
+    pub(super) fn set_aside(&mut self, key: SourceKey, aside: Aside) {
+        self.aside.insert(key, aside);
+    }
+
+    pub(super) fn aside(&self, key: &SourceKey) -> Option<Aside> {
+        self.aside.get(key).copied()
+    }
+
+    /// An item was read, and what became of it is durable.
+    pub(super) fn was_read(&mut self, key: &SourceKey) {
+        self.read.insert(short_digest(key));
+    }
+
+    /// Everything was read.
+    pub(super) fn all_read(&mut self) {
+        self.read = HashSet::new();
     }
 
     fn hold(&mut self, id: DocumentIdDigest, key: SourceKey) {
@@ -77,26 +106,17 @@ impl SeenItems {
 
 /// The answers to one adapter's questions.
 pub(super) struct Known {
-    store: Arc<Store>,
-    adapter: Arc<dyn Adapter>,
-    seen: Arc<Mutex<SeenItems>>,
+    pub store: Arc<Store>,
+    pub adapter: Arc<dyn Adapter>,
+    pub seen: Arc<Mutex<SeenItems>>,
+    pub notes: Notes,
     /// The gateway's.
-    stop: CancellationToken,
-    /// Everything is read again: it was last read in another way.
-    read_again: bool,
+    pub stop: CancellationToken,
+    /// Everything is read again, but what this process has: it was last read in another way.
+    pub read_again: bool,
 }
 
 impl Known {
-    pub(super) fn new(
-        store: Arc<Store>,
-        adapter: Arc<dyn Adapter>,
-        seen: Arc<Mutex<SeenItems>>,
-        stop: CancellationToken,
-        read_again: bool,
-    ) -> Self {
-        Self { store, adapter, seen, stop, read_again }
-    }
-
     fn seen(&self) -> MutexGuard<'_, SeenItems> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,15 +124,30 @@ impl Known {
 
 impl KnownItems for Known {
     fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        if self.read_again {
+        let (aside, read) = {
+            let seen = self.seen();
+            (seen.aside(source_key), seen.read.contains(&short_digest(source_key)))
+        };
+        if self.read_again && !read {
             return None;
         }
-        if let Some(aside) = self.seen().aside.get(source_key) {
-            return *aside;
+        match aside {
+            Some(aside) => aside.looks,
+            None => self.registered(source_key),
         }
-        let locator = self.store.locator(self.adapter.name(), source_key.as_bytes()).ok()??;
-        let bytes = <&[u8; Fingerprint::LEN]>::try_from(&locator.fingerprint[..]).ok()?;
-        locator.live.then(|| Fingerprint::from_bytes(bytes))
+    }
+
+    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
+        looks(&self.store.locator(self.adapter.name(), source_key.as_bytes()).ok()??)
+    }
+
+    fn is_withheld(&self, folder: &SourceKey) -> bool {
+        let reason = self.seen().aside(folder).and_then(|aside| aside.reason);
+        reason == Some(QuarantineReason::FolderEmptied)
+    }
+
+    fn was_emptied(&self) -> bool {
+        self.notes.was_emptied()
     }
 
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
@@ -126,21 +161,38 @@ impl KnownItems for Known {
         self.stop.is_cancelled()
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey)) {
+    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
         let aside: HashSet<SourceKey> = self.seen().aside.keys().cloned().collect();
-        aside.iter().cloned().for_each(&mut *visit);
+        for key in &aside {
+            visit(key.clone(), self.registered(key));
+        }
         let mut after: Option<Vec<u8>> = None;
         // A store that fails answers as though it knew nothing more.
         while let Ok(page) = self.store.locators(self.adapter.name(), after.as_deref(), PAGE) {
             let Some(last) = page.last() else { return };
             after = Some(last.source_key.clone());
             for locator in page.into_iter().filter(|locator| locator.live) {
+                let looks = looks(&locator);
                 let key = SourceKey::from_bytes(locator.source_key);
                 // In quarantine for a passing reason, and registered as it was before.
                 if !aside.contains(&key) {
-                    visit(key);
+                    visit(key, looks);
                 }
             }
         }
     }
+}
+
+/// What a live item looked like when it was registered.
+fn looks(locator: &Locator) -> Option<Fingerprint> {
+    let bytes = <&[u8; Fingerprint::LEN]>::try_from(&locator.fingerprint[..]).ok()?;
+    locator.live.then(|| Fingerprint::from_bytes(bytes))
+}
+
+fn short_digest(key: &SourceKey) -> [u8; 16] {
+    use sha2::{Digest as _, Sha256};
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
 }

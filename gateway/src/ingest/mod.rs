@@ -5,6 +5,7 @@
 
 mod draft;
 mod known;
+mod notes;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sundbro_adapters::{Adapter, Health, ScanReport, rest_after};
+use sundbro_adapters::{Adapter, Health, ScanError, ScanReport, rest_after};
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_store::Store;
 use tokio::sync::{Notify, mpsc, watch};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::draft::DraftError;
 use self::known::{Known, SeenItems};
+use self::notes::Notes;
 use crate::identity::OwnKeys;
 use crate::publisher::{PublisherHandle, SigningState};
 use crate::sight::adapters::{Scan, ScanCounts};
@@ -128,6 +130,7 @@ pub fn spawn(
 ) -> (IngestHandle, tokio::task::JoinHandle<()>) {
     let handle = IngestHandle::new(adapter.clone());
     let ingest = Ingest {
+        notes: Notes::open(&context.store, adapter.clone()),
         context,
         adapter,
         poll_interval,
@@ -142,6 +145,7 @@ struct Ingest {
     adapter: Arc<dyn Adapter>,
     poll_interval: Duration,
     handle: IngestHandle,
+    notes: Notes,
     seen: Arc<Mutex<SeenItems>>,
 }
 
@@ -219,14 +223,15 @@ impl Ingest {
     async fn pass(&self) -> Pass {
         let (changes, mut found) = mpsc::channel(QUEUE_CHANGES);
         let adapter = self.adapter.clone();
-        let read_again = !self.was_read_this_way();
-        let known = Known::new(
-            self.context.store.clone(),
-            adapter.clone(),
-            self.seen.clone(),
-            self.context.stop.clone(),
+        let read_again = !self.notes.was_read_this_way();
+        let known = Known {
+            store: self.context.store.clone(),
+            adapter: adapter.clone(),
+            seen: self.seen.clone(),
+            notes: self.notes.clone(),
+            stop: self.context.stop.clone(),
             read_again,
-        );
+        };
         let scan = tokio::task::spawn_blocking(move || {
             adapter.scan(&known, &mut |change| match changes.blocking_send(change) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -248,10 +253,21 @@ impl Ingest {
         if let Ok(result) = &scanned {
             *self.handle.failure() = result.as_ref().err().map(ToString::to_string);
         }
+        match &scanned {
+            Ok(Err(ScanError::Emptied { .. })) => self.notes.note_emptied(true),
+            // One that was told to stop did not come to an end.
+            Ok(Ok(_)) if taken && !self.context.stop.is_cancelled() => {
+                self.notes.note_emptied(false);
+            }
+            _ => {}
+        }
         match scanned {
             Ok(Ok(report)) if taken => {
                 if report.complete {
-                    self.note_how_it_was_read(read_again);
+                    if read_again {
+                        self.notes.note_how_it_was_read();
+                        self.seen().all_read();
+                    }
                     if !self.handle.scanned.swap(true, Ordering::AcqRel) {
                         tracing::info!(
                             adapter = name,
@@ -274,30 +290,6 @@ impl Ingest {
                 Pass::Failed
             }
         }
-    }
-
-    /// Whether the source was last read with the same settings and parsers. A lost note costs one reading.
-    fn was_read_this_way(&self) -> bool {
-        let digest = hex::encode(self.adapter.settings_digest());
-        std::fs::read_to_string(self.note()).is_ok_and(|note| note.trim() == digest)
-    }
-
-    fn note_how_it_was_read(&self, read_again: bool) {
-        if !read_again {
-            return;
-        }
-        let digest = hex::encode(self.adapter.settings_digest());
-        if let Err(error) = std::fs::write(self.note(), digest) {
-            let adapter = self.adapter.name();
-            tracing::warn!(adapter, %error, "everything is read again at the next start");
-        }
-    }
-
-    fn note(&self) -> std::path::PathBuf {
-        // The name may hold anything; its digest is a file name everywhere.
-        use sha2::Digest as _;
-        let name = hex::encode(&sha2::Sha256::digest(self.adapter.name().as_bytes())[..8]);
-        self.context.store.dir().join(format!("adapter-{name}.settings"))
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, SeenItems> {

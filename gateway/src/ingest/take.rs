@@ -1,12 +1,12 @@
 //! Takes what a scan found: drafts, publication, quarantine.
 
 use sundbro_adapters::{
-    self as item, Change, Fingerprint, FoundDocument, FoundWarning, QuarantineReason, Refusal,
-    SourceKey,
+    self as item, Change, FoundDocument, FoundWarning, QuarantineReason, Refusal, SourceKey,
 };
 use sundbro_store::{DraftRefusal, OwnDraft, Quarantined};
 
 use super::draft::{DraftError, Drafting, Outcome};
+use super::known::Aside;
 use super::{Ingest, blocking};
 
 impl Ingest {
@@ -101,8 +101,13 @@ impl Ingest {
         item: item::Quarantined,
     ) -> Result<Option<(OwnDraft, Published)>, DraftError> {
         let key = item.source_key.clone();
+        let aside = Aside { looks: item.fingerprint, reason: Some(item.reason) };
+        // What is told in each pass is written once, and keeps the time of its first.
+        if item.reason.is_passing() && self.seen().aside(&key) == Some(aside) {
+            return Ok(None);
+        }
         self.quarantine(&key, item.reason.code(), &item.message).await?;
-        let done = Published { source_key: key.clone(), then: Then::SetAside(item.fingerprint) };
+        let done = Published { source_key: key.clone(), then: Then::SetAside(aside) };
         if !item.reason.is_passing()
             && let Outcome::Draft(draft) = blocking(move || drafting.withdraw(&key)).await?
         {
@@ -135,9 +140,10 @@ impl Ingest {
     }
 
     async fn settle(&self, done: Published) {
-        if let Then::SetAside(looks) = done.then {
-            // Only now: an item whose record is still to be withdrawn must be told again.
-            return self.seen().set_aside(done.source_key, looks);
+        // Only now: an item whose record is still to be withdrawn must be told again.
+        self.seen().was_read(&done.source_key);
+        if let Then::SetAside(aside) = done.then {
+            return self.seen().set_aside(done.source_key, aside);
         }
         let (store, name) = (self.context.store.clone(), self.adapter.name().to_owned());
         let released =
@@ -197,5 +203,5 @@ enum Then {
     /// The item leaves quarantine.
     Release,
     /// The item is in quarantine, and is read again when it looks different.
-    SetAside(Option<Fingerprint>),
+    SetAside(Aside),
 }

@@ -88,6 +88,7 @@ impl Home {
         let ingest = Ingest {
             context: self.context.clone(),
             handle: IngestHandle::new(adapter.clone()),
+            notes: Notes::open(&self.context.store, adapter.clone()),
             adapter,
             poll_interval: Duration::from_secs(3600),
             seen: Arc::default(),
@@ -227,10 +228,15 @@ async fn two_items_with_one_document_id_are_seen_after_a_restart_too() {
     let ingest = home.start().await;
     let id = home.locator("a.txt").expect("registered").document_id.expect("an id");
     let holder = |ingest: &Ingest| {
-        let (store, seen) = (home.context.store.clone(), ingest.seen.clone());
-        Known::new(store, ingest.adapter.clone(), seen, CancellationToken::new(), false)
-            .holder_of(&id)
-            .map(|key| key.for_operator())
+        let known = Known {
+            store: home.context.store.clone(),
+            adapter: ingest.adapter.clone(),
+            seen: ingest.seen.clone(),
+            notes: ingest.notes.clone(),
+            stop: CancellationToken::new(),
+            read_again: false,
+        };
+        known.holder_of(&id).map(|key| key.for_operator())
     };
     assert_eq!(holder(&ingest).as_deref(), Some("a.txt"));
     // Who is gone holds nothing, and who takes its place does.
@@ -285,6 +291,81 @@ async fn what_could_not_be_read_is_read_in_each_pass_until_it_can() {
     assert_eq!(pass(&ingest).await.found, 1);
     assert_eq!(home.quarantined(), [""; 0]);
     assert_eq!(pass(&ingest).await.unchanged, 1);
+}
+
+/// A gateway that was started again while a share came back file by file withdrew what was not back yet.
+#[tokio::test]
+async fn a_source_that_was_emptied_is_held_over_a_start() {
+    let home = Home::new();
+    let name = |item: u32| format!("{item}.txt");
+    (0..12).for_each(|item| home.put(&name(item), "A-1"));
+    let ingest = home.start().await;
+    pass(&ingest).await;
+    (0..12).for_each(|item| home.remove(&name(item)));
+    assert!(matches!(ingest.pass().await, Pass::Failed));
+    (0..8).for_each(|item| home.put(&name(item), "A-1"));
+    let ingest = home.start().await;
+    assert!(matches!(ingest.pass().await, Pass::Failed), "four are missing still");
+    assert!((0..12).all(|item| home.locator(&name(item)).expect("registered").live));
+    (8..12).for_each(|item| home.put(&name(item), "A-1"));
+    pass(&ingest).await;
+    home.remove(&name(0));
+    assert_eq!(pass(&home.start().await).await.gone, 1, "all were back, so one may go");
+}
+
+/// The same below a folder of the source, and what is told in each pass is written once.
+#[tokio::test]
+async fn a_folder_that_was_emptied_is_held_over_a_start() {
+    let home = Home::new();
+    let ward = home.folder.path().join("ward");
+    fs::create_dir(&ward).expect("folder");
+    (0..12).for_each(|item| home.put(&format!("ward/{item}.txt"), "A-1"));
+    (0..20).for_each(|item| home.put(&format!("{item}.txt"), "A-1"));
+    let ingest = home.start().await;
+    pass(&ingest).await;
+    (0..12).for_each(|item| home.remove(&format!("ward/{item}.txt")));
+    let since = |home: &Home| {
+        let (items, _) = home.context.store.quarantined(&[], 100).expect("read");
+        items.into_iter().map(|item| (item.reason, item.unix_seconds)).collect::<Vec<_>>()
+    };
+    assert!(!pass(&ingest).await.complete);
+    let before = since(&home);
+    assert_eq!(home.quarantined(), ["FOLDER_EMPTIED"]);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    pass(&ingest).await;
+    assert_eq!(since(&home), before);
+    (0..9).for_each(|item| home.put(&format!("ward/{item}.txt"), "A-1"));
+    assert_eq!(pass(&home.start().await).await.gone, 0);
+    fs::remove_dir_all(&ward).expect("removed");
+    assert_eq!(pass(&home.start().await).await.gone, 13, "the folder with them");
+}
+
+/// After a change of settings a source that was never quiet was read again in each pass.
+#[tokio::test]
+async fn what_was_read_after_a_change_of_settings_is_not_read_again() {
+    let home = Home::new();
+    home.put("letter.txt", "A-1");
+    pass(&home.start().await).await;
+    let mut settings = DocumentsSettings::new(
+        "documents",
+        home.folder.path(),
+        IdentifierSystems::from_list(&[SYSTEM.to_owned()], Profile::None).expect("a list"),
+        Profile::None,
+    );
+    settings.settle = Duration::from_secs(3600);
+    let written = |name: &str, when: std::time::SystemTime| {
+        let file = fs::File::options().write(true).open(home.folder.path().join(name));
+        file.expect("file").set_modified(when).expect("set");
+    };
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
+    home.put("old.txt", "A-1");
+    ["old.txt", "old.txt.meta.json"].into_iter().for_each(|name| written(name, long_ago));
+    home.put("new.txt", "A-1");
+    let ingest = home.start_with(Arc::new(DocumentsAdapter::new(settings))).await;
+    let first = pass(&ingest).await;
+    assert_eq!((first.found, first.complete), (1, false), "two of three are still being written");
+    let second = pass(&ingest).await;
+    assert_eq!((second.found, second.unchanged), (0, 1));
 }
 
 /// One value with a line break in it made a detail that is void for ever, and a record that nobody could retrieve.

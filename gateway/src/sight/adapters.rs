@@ -38,7 +38,7 @@ static SCAN_SECONDS: Metric = Metric::counter(
 static LAST: Metric = Metric::gauge(
     "sundbro_adapter_last_scan_timestamp_seconds",
     &["adapter"],
-    "When a scan was last taken whole, in seconds since 1970; 0 when none was since the start",
+    "When all that a scan found was last taken, in seconds since 1970; 0 when none was since the start",
 );
 
 /// All of them.

@@ -292,28 +292,28 @@ impl Store {
         write.commit().map(|()| was)
     }
 
-    /// Source keys of one adapter's items in quarantine, in a fixed order after the item with the source key `after`, at
+    /// One adapter's items in quarantine, in a fixed order after the item with the source key `after`, at
     /// most `max`.
-    pub fn quarantined_keys(
+    pub fn quarantined_of(
         &self,
         adapter: &str,
         after: Option<&[u8]>,
         max: usize,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<Quarantined>, StoreError> {
         let prefix = adapter_prefix(adapter);
         let start = after.map_or_else(|| prefix.clone(), |key| source_row_key(adapter, key));
-        let mut keys = Vec::new();
+        let mut items = Vec::new();
         let view = self.ledger.read()?;
         let range = &start[..]..&prefix_end(&prefix)[..];
         walk(&view.table(&QUARANTINE)?, &QUARANTINE, range, |key, value| {
             let body = opened(&QUARANTINE, key, value)?;
             if after.is_none() || key != start {
                 let item = Quarantined::from_body(body).map_err(|it| misfit(&QUARANTINE, it))?;
-                keys.push(item.source_key);
+                items.push(item);
             }
-            Ok(keys.len() < max)
+            Ok(items.len() < max)
         })?;
-        Ok(keys)
+        Ok(items)
     }
 
     /// Items in quarantine in a fixed order from `page_token` on (empty: from the start), at most `max`, and the token
