@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use sundbro_ledger::ids::MemberName;
-use sundbro_store::{EQUIVOCATION, LogState, Store, StoreError};
+use sundbro_proto::gateway::v1::LogState;
+use sundbro_store::{EQUIVOCATION, LogState as StoredState, Store, StoreError};
 
 use super::sheet::{Metric, Sheet, number};
 use crate::charter_book::CharterBook;
@@ -153,18 +154,18 @@ fn write_logs(logs: &[LogView], sheet: &mut Sheet) {
         lag.put(&labels, number(status.newest_seen_size.saturating_sub(status.committed_size)));
         blobs.put(&labels, number(log.counts.missing_blobs));
         unknown.put(&labels, number(log.counts.unknown_payloads));
-        states.put_state(&labels, &STATES, state_name(&status.state));
+        states.put_state(&labels, &STATES, state_name(log.state().0));
         let twice =
-            matches!(&status.state, LogState::Stopped { reason, .. } if reason == EQUIVOCATION);
+            matches!(&status.state, StoredState::Stopped { reason, .. } if reason == EQUIVOCATION);
         equivocated.put(&labels, f64::from(u8::from(twice)));
     }
 }
 
-fn state_name(state: &LogState) -> &'static str {
+fn state_name(state: LogState) -> &'static str {
     match state {
-        LogState::Followed => "followed",
-        LogState::Stopped { .. } => "stopped",
-        LogState::Stalled { .. } => "stalled",
-        LogState::Waiting { .. } => "waiting",
+        LogState::Stopped => "stopped",
+        LogState::Stalled => "stalled",
+        LogState::Waiting => "waiting",
+        LogState::Followed | LogState::Unspecified => "followed",
     }
 }
