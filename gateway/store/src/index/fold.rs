@@ -170,8 +170,17 @@ fn fold_once(
         progress.retracted = true;
         left = u64::MAX;
     }
-    for commitment in arrived {
-        progress.late_blobs += fold_late(&write, &ledger, &blobs, &logs, &commitment)?;
+    let wanted = wanted_for(&write, &arrived)?;
+    for known in logs.values() {
+        let Some(wanted) = wanted.get(&log_key(&known.log)) else { continue };
+        let owner = known.owner.clone();
+        let mut folding = Folding::new(&write, &ledger, &blobs, known.log, owner)?;
+        for ((position, kind), commitment) in wanted {
+            folding.late(*position, BlobKind::from_number(*kind), commitment)?;
+        }
+        folding.judge_what_changed()?;
+        progress.judged += folding.done()?;
+        progress.late_blobs += wanted.len() as u64;
     }
     for known in logs.values() {
         let size = known.followed;
@@ -184,7 +193,7 @@ fn fold_once(
             for (position, entry) in (next..).zip(&entries) {
                 folding.entry(position, entry)?;
             }
-            folding.done()?;
+            progress.judged += folding.done()?;
             let folded = entries.len() as u64;
             (next, left) = (next + folded, left.saturating_sub(folded));
             progress.entries += folded;
@@ -276,31 +285,25 @@ fn wanted_and_here(write: &WriteView, blobs: &Rows) -> Result<Vec<Commitment>, S
     Ok(here)
 }
 
-/// Folds what one blob was wanted for; says for how many entries.
-fn fold_late(
-    write: &WriteView,
-    ledger: &ReadView,
-    blobs: &Rows,
-    logs: &KnownLogs,
-    commitment: &Commitment,
-) -> Result<u64, StoreError> {
-    let mut wanted = Vec::new();
-    let prefix = &commitment.as_bytes()[..];
-    let range = prefix..&prefix_end(prefix)[..];
-    walk(&write.table(&WANTED_BY)?, &WANTED_BY, range, |key, value| {
-        opened(&WANTED_BY, key, value)?;
-        wanted.push(key[32..].to_vec());
-        Ok(true)
-    })?;
-    let mut folded = 0;
-    for key in wanted {
-        let row = key.first_chunk::<8>().zip(position_at(&key, 8)).zip(key.get(16).copied());
-        let ((log, position), kind) = row.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
-        let Some(known) = logs.get(log) else { continue };
-        let mut folding = Folding::new(write, ledger, blobs, known.log, known.owner.clone())?;
-        folding.late(position, BlobKind::from_number(kind), commitment)?;
-        folding.done()?;
-        folded += 1;
+/// For what blobs were wanted: by log, position and kind.
+type WantedFor = BTreeMap<[u8; 8], BTreeMap<(u64, u8), Commitment>>;
+
+/// In the order of the entries, whatever order the blobs came in.
+fn wanted_for(write: &WriteView, arrived: &[Commitment]) -> Result<WantedFor, StoreError> {
+    let mut wanted = WantedFor::new();
+    let table = write.table(&WANTED_BY)?;
+    for commitment in arrived {
+        let prefix = &commitment.as_bytes()[..];
+        let range = prefix..&prefix_end(prefix)[..];
+        walk(&table, &WANTED_BY, range, |key, value| {
+            opened(&WANTED_BY, key, value)?;
+            let key = &key[32..];
+            let row = key.first_chunk().zip(position_at(key, 8)).zip(key.get(16));
+            let ((log, position), kind) =
+                row.ok_or_else(|| misfit(&WANTED_BY, RowProblem::Fields))?;
+            wanted.entry(*log).or_default().insert((position, *kind), *commitment);
+            Ok(true)
+        })?;
     }
-    Ok(folded)
+    Ok(wanted)
 }

@@ -59,6 +59,8 @@ pub struct FoldProgress {
     pub entries: u64,
     /// Blobs that had been missing and were folded now.
     pub late_blobs: u64,
+    /// How many times an entry was judged in its record, each time anew counted.
+    pub judged: u64,
     /// Whether everything was folded anew, without what a charter took back.
     pub retracted: bool,
     /// Whether nothing is left to do.

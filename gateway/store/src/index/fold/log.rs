@@ -2,6 +2,8 @@
 
 mod pending;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use sundbro_ledger::fold::{Effect, RecordState, judge};
 use sundbro_ledger::ids::{Commitment, LeafHash, LogId, MemberName};
@@ -31,6 +33,10 @@ pub(super) struct Folding<'a> {
     log: LogId,
     is_own: bool,
     cursor: Cursor,
+    /// Records that are to be judged again, once for all that came late.
+    changed: BTreeSet<[u8; 16]>,
+    /// How many entries were judged.
+    judged: u64,
 }
 
 /// A payload that is here, with the entry that commits to it.
@@ -78,11 +84,13 @@ impl<'a> Folding<'a> {
         };
         let cursor = cursor_in(write, &log)?.unwrap_or(fresh);
         let is_own = Identity::read(ledger)?.is_some_and(|identity| identity.own_log == log);
-        Ok(Self { write, ledger, blobs, log, is_own, cursor })
+        Ok(Self { write, ledger, blobs, log, is_own, cursor, changed: BTreeSet::new(), judged: 0 })
     }
 
-    pub(super) fn done(self) -> Result<(), StoreError> {
-        self.write.put_sealed(&CURSORS, self.log.as_bytes(), &self.cursor.to_body())
+    /// Writes how far it came; says how many entries were judged.
+    pub(super) fn done(self) -> Result<u64, StoreError> {
+        self.write.put_sealed(&CURSORS, self.log.as_bytes(), &self.cursor.to_body())?;
+        Ok(self.judged)
     }
 
     /// A blob of this log. Nobody hands over ours again, so a damaged one of ours is never taken for missing.
@@ -109,7 +117,8 @@ impl<'a> Folding<'a> {
         self.take(position, &said, false)
     }
 
-    /// Folds an entry whose payload came after it, or only notes that its detail came.
+    /// Folds an entry whose payload came after it, or only notes that its detail came. What it changes of records is
+    /// judged by [`judge_what_changed`](Self::judge_what_changed).
     pub(super) fn late(
         &mut self,
         position: u64,
@@ -125,10 +134,16 @@ impl<'a> Folding<'a> {
             let (header, leaf) = self.header(position, &entry)?;
             let said = Said { payload: Payload::read(&header, blob), header, leaf };
             self.take(position, &said, true)?;
-            // Whatever it says, others may have waited for it.
-            self.judge_pending_again()?;
         }
         Ok(())
+    }
+
+    /// Judges records of which entries came late, and what waited for payloads that are here by now.
+    pub(super) fn judge_what_changed(&mut self) -> Result<(), StoreError> {
+        for id in core::mem::take(&mut self.changed) {
+            self.judge_again(&id)?;
+        }
+        self.judge_pending_again()
     }
 
     fn header(&self, position: u64, entry: &Bytes) -> Result<(Header, LeafHash), StoreError> {
@@ -160,11 +175,13 @@ impl<'a> Folding<'a> {
         if record.member != self.cursor.member {
             return self.put_void(position, limited, VoidReason::OtherMembersRecord);
         }
-        if late && self.has_event_after(&record.id, position)? {
+        if late
+            && (self.changed.contains(&record.id) || self.has_event_after(&record.id, position)?)
+        {
             // Neither void nor pending so far: judging it again is what finds that out.
             let event = Event { leaf: said.leaf, standing: Standing::Counts };
-            self.put_event(&record.id, position, &event)?;
-            return self.judge_again(&record.id);
+            self.changed.insert(record.id);
+            return self.put_event(&record.id, position, &event);
         }
         let before = record_in(self.write, &self.log, &record.id)?;
         let judged = self.judge(said, before.as_ref());
@@ -234,6 +251,7 @@ impl<'a> Folding<'a> {
         said: &Said,
         judged: &Judged,
     ) -> Result<(), StoreError> {
+        self.judged += 1;
         let limited = said.header.audience == Audience::Limited;
         let event = Event { leaf: said.leaf, standing: judged.standing() };
         self.put_event(id, position, &event)?;
