@@ -69,14 +69,11 @@ pub trait KnownItems: Send + Sync {
     fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint>;
 
     /// Whether it is a folder that is set aside as [`QuarantineReason::FolderEmptied`].
-    fn is_withheld(&self, _folder: &SourceKey) -> bool {
-        false
-    }
+    fn is_withheld(&self, folder: &SourceKey) -> bool;
 
-    /// Whether the scan before this one, in this process or one before it, ended with [`ScanError::Emptied`].
-    fn was_emptied(&self) -> bool {
-        false
-    }
+    /// Whether the last scan that came to its end, in this process or one before it, ended with [`ScanError::Emptied`].
+    /// One that failed otherwise, or was told to stop, changes nothing of that.
+    fn was_emptied(&self) -> bool;
 
     /// Another registered item with this document id.
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey>;

@@ -55,10 +55,13 @@ impl MemoryItems {
         }
     }
 
-    /// Takes the end of a scan: whether most of the source was missing is what the next one asks.
+    /// Takes the end of a scan that was not told to stop: whether most of the source was missing is what the next one asks.
     pub fn end(&self, scanned: &Result<ScanReport, ScanError>) {
-        let emptied = matches!(scanned, Err(ScanError::Emptied { .. }));
-        self.emptied.store(emptied, Ordering::Relaxed);
+        match scanned {
+            Ok(_) => self.emptied.store(false, Ordering::Relaxed),
+            Err(ScanError::Emptied { .. }) => self.emptied.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
     }
 
     /// How many items are known.

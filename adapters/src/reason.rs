@@ -150,7 +150,11 @@ impl QuarantineReason {
         use QuarantineReason as Q;
         matches!(
             self,
-            Q::Unreadable | Q::FolderEmptied | Q::ChangedWhileRead | Q::AttachmentMissing
+            Q::Unreadable
+                | Q::Empty
+                | Q::FolderEmptied
+                | Q::ChangedWhileRead
+                | Q::AttachmentMissing
         )
     }
 }

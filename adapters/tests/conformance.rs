@@ -149,6 +149,14 @@ impl KnownItems for Deaf<'_> {
         self.0.registered(source_key)
     }
 
+    fn is_withheld(&self, folder: &SourceKey) -> bool {
+        self.0.is_withheld(folder)
+    }
+
+    fn was_emptied(&self) -> bool {
+        self.0.was_emptied()
+    }
+
     fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
         self.0.holder_of(document_id)
     }

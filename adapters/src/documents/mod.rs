@@ -26,9 +26,10 @@ mod times;
 mod unquoted;
 mod walk;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -41,6 +42,7 @@ use crate::adapter::{
 use crate::item::{Fingerprint, SourceKey};
 
 use beneath::{Identity, Root};
+use gone::ShortDigest;
 pub use held::{Held, read_held};
 use pass::{Pass, Restless};
 use pointing::Pointing;
@@ -53,8 +55,10 @@ pub struct DocumentsAdapter {
     settings: DocumentsSettings,
     /// What had not come to rest when the last pass ended.
     restless: Mutex<Restless>,
-    /// Which files describe which others, as the last pass found it.
-    pointing: Mutex<Pointing>,
+    /// Which files describe which others, as the last pass found it that came to its end.
+    pointing: Mutex<Arc<Pointing>>,
+    /// What passes since then saw that was not registered.
+    new: Mutex<HashSet<ShortDigest>>,
     signal: Arc<Notify>,
     watcher: Mutex<Watching>,
 }
@@ -77,9 +81,22 @@ impl DocumentsAdapter {
             settings,
             restless: Mutex::default(),
             pointing: Mutex::default(),
+            new: Mutex::default(),
             signal: Arc::default(),
             watcher: Mutex::new(Watching::NotYet),
         }
+    }
+
+    fn restless(&self) -> MutexGuard<'_, Restless> {
+        self.restless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pointing(&self) -> MutexGuard<'_, Arc<Pointing>> {
+        self.pointing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_since(&self) -> MutexGuard<'_, HashSet<ShortDigest>> {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the operating system once to tell us of changes in a folder. Without it there is still the poll interval.

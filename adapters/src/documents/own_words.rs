@@ -26,7 +26,7 @@ pub(crate) fn heed<F: Read + Seek>(
     let Some(content) = content(attachment, &mut file, settings)? else { return Ok(()) };
     let own = match self_described(&content, settings) {
         Ok(own) => own.metadata,
-        Err(refusal) if is_no_document(refusal.reason()) => return Ok(()),
+        Err(refusal) if is_no_document(refusal.reason(), &content) => return Ok(()),
         Err(refusal) => return Err(refusal),
     };
     if !is_about_the_same(metadata, &own, settings)? {
@@ -70,10 +70,17 @@ fn bounded<F: Read + Seek>(
     }
 }
 
-/// Whether a refusal says that there is nothing to be asked.
-fn is_no_document(reason: QuarantineReason) -> bool {
+/// Whether a refusal says that there is nothing to be asked. A document that is broken is no scan: what it would say of
+/// itself is not known.
+fn is_no_document(reason: QuarantineReason, content: &[u8]) -> bool {
     use QuarantineReason as Reason;
-    matches!(reason, Reason::NotADocument | Reason::BadJson | Reason::BadXml | Reason::NoSidecar)
+    let mentions = |name: &str| content.windows(name.len()).any(|it| it == name.as_bytes());
+    match reason {
+        Reason::NotADocument | Reason::NoSidecar => true,
+        Reason::BadXml => !mentions("ClinicalDocument"),
+        Reason::BadJson => !mentions("resourceType"),
+        _ => false,
+    }
 }
 
 /// Whether both name the same person, as far as the document names one whom we would register.

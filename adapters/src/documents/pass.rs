@@ -1,12 +1,12 @@
 //! One pass over a folder: compares what stands there with what is known and says the difference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::beneath::Root;
-use super::gone::{Missing, Sight, is_same_file};
+use super::gone::{Most, Sight, above, folders_of, is_unwritten};
 use super::pointing::Pointing;
 use super::read::NotRead;
 use super::walk::{Candidate, Seen};
@@ -33,12 +33,16 @@ pub(crate) struct Pass<'a> {
     sight: Sight,
     /// Registered items that nobody changed and that the settings refuse: decided about with all that is missing.
     refused: Vec<(SourceKey, Fingerprint, Refusal)>,
+    /// Files that describe others, to be read when it is known who else describes those.
+    describing: Vec<(Candidate, Option<Fingerprint>)>,
+    /// Folders, or the root, in which a file is half written that may describe others there or below.
+    unclear: HashSet<Vec<u8>>,
     /// Who has which document id, of the documents read in this pass.
     holders: HashMap<DocumentIdDigest, SourceKey>,
     restless: Restless,
     /// Which files describe others, now and in the pass before.
     pointing: Pointing,
-    pointed: Pointing,
+    pointed: Arc<Pointing>,
 }
 
 impl<'a> Pass<'a> {
@@ -55,14 +59,14 @@ impl<'a> Pass<'a> {
             emit,
             report: ScanReport::default(),
             now: adapter.settings.clock.now(),
-            sight: Sight::default(),
+            sight: Sight::since(adapter.new_since().clone()),
             refused: Vec::new(),
+            describing: Vec::new(),
+            unclear: HashSet::new(),
             holders: HashMap::new(),
             restless: HashMap::new(),
-            pointing: Pointing::default(),
-            pointed: core::mem::take(
-                &mut *adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner),
-            ),
+            pointing: Pointing::of_a_pass(),
+            pointed: adapter.pointing().clone(),
         }
     }
 
@@ -75,7 +79,7 @@ impl<'a> Pass<'a> {
                     return ControlFlow::Continue(());
                 }
                 self.sight.see(&key);
-                self.quarantine(key, None, QuarantineReason::Unreadable.into())
+                self.unreadable(key)
             }
             Seen::Folder { key } => {
                 self.sight.see_folder(&key);
@@ -86,6 +90,7 @@ impl<'a> Pass<'a> {
                 if refusal.reason() == QuarantineReason::Unreadable {
                     // It may be a folder: a share that hangs stands there and tells nothing.
                     self.sight.blind(key.clone());
+                    return self.unreadable(key);
                 }
                 if fingerprint.is_some() && self.known.fingerprint(&key) == fingerprint {
                     self.report.unchanged += 1;
@@ -99,27 +104,51 @@ impl<'a> Pass<'a> {
 
     fn file(&mut self, mut candidate: Candidate) -> ControlFlow<()> {
         if self.pointing.describes(&candidate) {
+            self.sight.see_described(&candidate.key);
             return ControlFlow::Continue(());
         }
-        self.sight.see(&candidate.key);
         let known = self.known.fingerprint(&candidate.key);
         let registered = self.known.registered(&candidate.key);
-        if registered.is_none() {
+        if registered.is_some() {
+            self.sight.see_registered(&candidate.key);
+        } else {
+            self.sight.see(&candidate.key);
             self.sight.arrive(&candidate.key, &candidate.fingerprint);
         }
         let most = self.adapter.settings.parse_limit_bytes;
         self.pointing.complete(self.root, &self.pointed, &mut candidate, known, most);
-        let candidate = &candidate;
         if known == Some(candidate.fingerprint) {
             self.report.unchanged += 1;
             return ControlFlow::Continue(());
         }
-        let was_described = self.pointed.describes(candidate);
-        if self.is_restless(candidate, known.is_some() || was_described) {
+        let was_described = self.pointed.describes(&candidate);
+        if self.is_restless(&candidate, known.is_some() || was_described) {
             // What it describes may be missing in it only for now.
             self.pointing.keep(&self.pointed, &candidate.key);
+            if self.pointing.is_unclear(self.root, &self.pointed, &candidate) {
+                self.unclear.insert(above(&candidate.key).to_vec());
+            }
             return ControlFlow::Continue(());
         }
+        if registered.is_none() && candidate.sidecar.is_none() && self.may_be_described(&candidate)
+        {
+            self.look_again(self.adapter.settings.settle);
+            return ControlFlow::Continue(());
+        }
+        if candidate.beside.is_some() {
+            self.describing.push((candidate, registered));
+            return ControlFlow::Continue(());
+        }
+        self.read(&candidate, registered)
+    }
+
+    /// Whether something half written may describe it.
+    fn may_be_described(&self, candidate: &Candidate) -> bool {
+        let above = core::iter::once(&b""[..]).chain(folders_of(&candidate.key));
+        !self.unclear.is_empty() && above.into_iter().any(|folder| self.unclear.contains(folder))
+    }
+
+    fn read(&mut self, candidate: &Candidate, registered: Option<Fingerprint>) -> ControlFlow<()> {
         let stop = || self.known.should_stop();
         match read::read(self.root, candidate, &self.adapter.settings, &stop) {
             Ok(found) => self.found(found),
@@ -138,11 +167,15 @@ impl<'a> Pass<'a> {
         match refusal.reason() {
             // The description says something else now, and what it says counts.
             QuarantineReason::AttachmentMissing
-                if registered.is_some_and(|before| !is_same_file(&before, &looks)) =>
+                if registered.is_some_and(|before| !is_unwritten(&before, &looks)) =>
             {
                 refusal = QuarantineReason::NoAttachment.into();
             }
-            reason if registered == Some(looks) && depends_on_settings(reason) => {
+            reason
+                if registered.is_some_and(|before| {
+                    is_unwritten(&before, &looks) && is_of_the_surroundings(reason, &before)
+                }) =>
+            {
                 self.refused.push((key, looks, refusal));
                 return ControlFlow::Continue(());
             }
@@ -180,17 +213,20 @@ impl<'a> Pass<'a> {
             return false;
         }
         self.restless.insert(key.clone(), (looks, since));
+        self.look_again(settle - rested);
+        true
+    }
+
+    /// Something cannot be taken before this time has passed.
+    fn look_again(&mut self, wait: Duration) {
         self.report.unsettled += 1;
-        let wait = settle - rested;
         let soonest = self.report.look_again_in.map_or(wait, |other| other.min(wait));
         self.report.look_again_in = Some(soonest);
-        true
     }
 
     /// What a name looked like in the pass before, if it was restless then.
     fn before(&self, key: &SourceKey) -> Option<(Option<Fingerprint>, SystemTime)> {
-        let restless = self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner);
-        restless.get(key).copied()
+        self.adapter.restless().get(key).copied()
     }
 
     fn found(&mut self, mut found: FoundDocument) -> ControlFlow<()> {
@@ -230,37 +266,51 @@ impl<'a> Pass<'a> {
         }))
     }
 
+    /// What cannot be read now. A folder that is held stays so: its row must say why.
+    fn unreadable(&mut self, key: SourceKey) -> ControlFlow<()> {
+        if self.known.is_withheld(&key) {
+            return ControlFlow::Continue(());
+        }
+        self.quarantine(key, None, QuarantineReason::Unreadable.into())
+    }
+
     /// What was seen until the pass was told to end.
     pub(crate) fn broken_off(self) -> ScanReport {
+        // What it registered was not known before, also for the pass that comes to its end.
+        *self.adapter.new_since() = self.sight.into_new();
         self.report
     }
 
     /// Says what is gone: everything known that was not seen, except where we could not look.
     pub(crate) fn finish(mut self) -> Result<ScanReport, ScanError> {
+        for (mut candidate, registered) in core::mem::take(&mut self.describing) {
+            self.pointing.judge_shared(&mut candidate);
+            if self.read(&candidate, registered).is_break() {
+                return Ok(self.broken_off());
+            }
+        }
         // The last folder may have been listed in part.
         if self.known.should_stop() {
-            return Ok(self.report);
+            return Ok(self.broken_off());
         }
-        let pointing = core::mem::take(&mut self.pointing);
-        *self.adapter.pointing.lock().unwrap_or_else(PoisonError::into_inner) = pointing;
+        *self.adapter.pointing() = Arc::new(core::mem::take(&mut self.pointing));
+        self.adapter.new_since().clear();
         let guarded = !self.adapter.settings.allow_emptied;
-        let missing = self.sight.missing(self.known, guarded, self.refused.len() as u64);
-        let (mut gone, emptied, most) = match missing {
-            Missing::Gone { keys, emptied } => (keys, emptied, None),
-            Missing::Most { known, left } => (Vec::new(), Vec::new(), Some((known, left))),
-        };
+        let mut missing = self.sight.missing(self.known, guarded, self.refused.len() as u64);
         // A program that saves by removing and writing anew takes the file away for a moment.
-        gone.retain(|key| !self.is_to_wait(key, None));
+        missing.gone.retain(|key| !self.is_to_wait(key, None));
         // Whatever becomes of the rest, files come to rest.
-        let restless = core::mem::take(&mut self.restless);
-        *self.adapter.restless.lock().unwrap_or_else(PoisonError::into_inner) = restless;
-        if let Some((known, left)) = most {
+        *self.adapter.restless() = core::mem::take(&mut self.restless);
+        if self.gone(missing.replaced).is_break() {
+            return Ok(self.cut_short());
+        }
+        if let Some(Most { known, left }) = missing.most {
             let adapter = self.adapter.settings.name.clone();
             return Err(ScanError::Emptied { adapter, known, left });
         }
         self.report.complete =
-            self.sight.is_whole() && emptied.is_empty() && self.report.unsettled == 0;
-        for source_key in emptied {
+            self.sight.is_whole() && missing.emptied.is_empty() && self.report.unsettled == 0;
+        for source_key in missing.emptied {
             let reason = QuarantineReason::FolderEmptied;
             if self.quarantine(source_key, None, reason.into()).is_break() {
                 return Ok(self.cut_short());
@@ -271,13 +321,18 @@ impl<'a> Pass<'a> {
                 return Ok(self.cut_short());
             }
         }
-        for source_key in gone {
-            self.report.gone += 1;
-            if (self.emit)(Change::Gone { source_key }).is_break() {
-                return Ok(self.cut_short());
-            }
+        if self.gone(missing.gone).is_break() {
+            return Ok(self.cut_short());
         }
         Ok(self.report)
+    }
+
+    fn gone(&mut self, keys: Vec<SourceKey>) -> ControlFlow<()> {
+        for source_key in keys {
+            self.report.gone += 1;
+            (self.emit)(Change::Gone { source_key })?;
+        }
+        ControlFlow::Continue(())
     }
 
     fn cut_short(mut self) -> ScanReport {
@@ -286,12 +341,13 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Whether an item may be refused for this only because the source is read in another way than before. That it is
-/// restricted is never one of them.
-fn depends_on_settings(reason: QuarantineReason) -> bool {
+/// Whether an item that nobody wrote to may be refused for this because the source is read in another way than before, or
+/// because a sidecar is away that it had. That it is restricted is never one of them.
+fn is_of_the_surroundings(reason: QuarantineReason, before: &Fingerprint) -> bool {
     use QuarantineReason as Q;
-    matches!(
-        reason,
-        Q::NoPatientIdentifier | Q::TooManyIdentifiers | Q::BadIdentifier | Q::TooLarge
-    )
+    match reason {
+        Q::NoPatientIdentifier | Q::TooManyIdentifiers | Q::BadIdentifier | Q::TooLarge => true,
+        Q::NoSidecar => before.companion != 0,
+        _ => false,
+    }
 }

@@ -3,7 +3,8 @@
 //! The file that holds the bytes is no document of its own, and its looks are part of those of its description. Which file
 //! that is stands inside the description, so it is remembered for as long as that looks the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 
 use super::attachment::{self, Place};
 use super::beneath::{self, Root, sidecar_of};
@@ -19,15 +20,24 @@ const OVERRULED: u64 = 2;
 /// The looks of a described file in one number, never 0.
 pub(crate) fn companion(root: &Root, to: &SourceKey, is_shared: bool) -> u64 {
     // A sidecar may come at any time and say that the document is restricted.
-    if is_shared || root.looks(&sidecar_of(to)).is_ok() {
+    if is_shared || has_sidecar(root, to) {
         return OVERRULED;
     }
     root.looks(to).map_or(ABSENT, |looks| walk::companion(&looks.fingerprint))
 }
 
+/// Whether a sidecar may stand beside a file: one that cannot be looked at could say that it is restricted.
+pub(crate) fn has_sidecar(root: &Root, of: &SourceKey) -> bool {
+    !matches!(root.looks(&sidecar_of(of)), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Who describes whom.
 #[derive(Default)]
 pub(crate) struct Pointing {
+    /// Whether a pass made it; before the first one nobody knows who described whom.
+    is_known: bool,
+    /// Files that were half written when the first pass came, and are still: what they describe is not known.
+    unclear: HashSet<SourceKey>,
     /// By the file that describes: what it looked like, and what it describes.
     to: HashMap<SourceKey, (Fingerprint, SourceKey)>,
     /// How many describe a file.
@@ -35,6 +45,36 @@ pub(crate) struct Pointing {
 }
 
 impl Pointing {
+    /// What a pass begins with.
+    pub(crate) fn of_a_pass() -> Self {
+        Self { is_known: true, ..Self::default() }
+    }
+
+    /// Whether more than one file describes this one; tells the candidate.
+    pub(crate) fn judge_shared(&self, candidate: &mut Candidate) {
+        let Some(to) = &candidate.beside else { return };
+        if self.described.get(to).is_some_and(|describers| *describers > 1) {
+            candidate.is_shared = true;
+            candidate.fingerprint.companion = OVERRULED;
+        }
+    }
+
+    /// Whether what a file beside or below it is, is not known: this one may describe it, and is half written.
+    pub(crate) fn is_unclear(&mut self, root: &Root, before: &Self, candidate: &Candidate) -> bool {
+        let key = &candidate.key;
+        if candidate.sidecar.is_some() || candidate.beside.is_some() || self.to.contains_key(key) {
+            return false;
+        }
+        let name = core::str::from_utf8(key.as_bytes()).unwrap_or_default();
+        let unclear = walk::is_json(name)
+            && (!before.is_known || before.unclear.contains(key))
+            && root.file(key).is_ok_and(|(file, _)| attachment::place(&file).is_err());
+        if unclear {
+            self.unclear.insert(key.clone());
+        }
+        unclear
+    }
+
     /// Whether another file that was seen before describes this one.
     pub(crate) fn describes(&self, candidate: &Candidate) -> bool {
         candidate.sidecar.is_none() && self.described.contains_key(&candidate.key)

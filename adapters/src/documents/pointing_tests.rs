@@ -123,6 +123,12 @@ fn what_a_document_says_of_itself_counts_whoever_describes_it() {
         (of_nobody_here, "+ m.json"),
         ("<html><p>a web page</html>".to_owned(), "+ m.json"),
         ("{\"a\": 1}".to_owned(), "+ m.json"),
+        (
+            format!("{}{}", " ".repeat(5000), cda("1").replace("code='N'", "code='R'")),
+            "! m.json NEEDS_LIMITED_AUDIENCE",
+        ),
+        (cda("1").replace("</ClinicalDocument>", "&nbsp</ClinicalDocument>"), "! m.json BAD_XML"),
+        ("{\"resourceType\": \"Bundle\",".to_owned(), "! m.json BAD_JSON"),
         ("<!DOCTYPE x [<!ENTITY e 'f'>]><x>&e;</x>".to_owned(), "! m.json DTD_REFUSED"),
         ("\u{feff}<a".to_owned(), "+ m.json"),
         ("%PDF-1".to_owned(), "+ m.json"),
@@ -220,4 +226,66 @@ fn what_was_described_is_no_document_of_its_own_while_its_description_is_rewritt
     // Without its description it is one of its own, once that has been away for a while.
     fs::remove_file(folder.path("m.json")).unwrap();
     assert_eq!(folder.scan(), ["+ d.xml", "- m.json"]);
+}
+
+/// A description that says that a document is restricted is believed whatever is held.
+#[test]
+fn what_comes_to_be_described_is_no_document_of_its_own_any_more() {
+    let folder = Folder::new();
+    let registered = |name: &str| folder.known.registered(&SourceKey::from_bytes(name)).is_some();
+    for item in 0..10 {
+        folder.put(&format!("{item}.xml"), &cda(&item.to_string()));
+    }
+    assert_eq!(folder.scan().len(), 10);
+    let restricted = |item: u32| reference(&format!("{item}.xml")).replace("\"N\"", "\"R\"");
+    (0..6).for_each(|item| folder.put(&format!("m{item}.json"), &restricted(item)));
+    folder.scan();
+    assert!((0..6).all(|item| !registered(&format!("{item}.xml"))), "most, and yet not held");
+    assert!(registered("9.xml"));
+}
+
+/// A process that was just started does not know what a half written description described.
+#[test]
+fn what_a_half_written_description_may_describe_waits_for_it() {
+    let folder = Folder::new();
+    folder.put("d.xml", &cda("1"));
+    let whole = reference("d.xml").replace("\"N\"", "\"R\"");
+    folder.put("m.json", &whole);
+    assert_eq!(folder.scan(), ["! m.json NEEDS_LIMITED_AUDIENCE"]);
+    let adapter = folder.adapter();
+    for round in 1..4 {
+        folder.put("m.json", &whole[..whole.len() / 4 * round]);
+        assert_eq!(folder.pass(&adapter).0, [""; 0], "{round}");
+        folder.now.fetch_add(1, Ordering::SeqCst);
+    }
+    folder.put("m.json", &whole.replace("final", "amended"));
+    folder.pass(&adapter);
+    folder.now.fetch_add(2, Ordering::SeqCst);
+    assert_eq!(folder.pass(&adapter).0, ["! m.json NEEDS_LIMITED_AUDIENCE"]);
+}
+
+/// Publication failed, and with the pass what it knew of descriptions was gone.
+#[test]
+fn a_pass_that_is_broken_off_forgets_no_description() {
+    let folder = Folder::new();
+    let adapter = folder.adapter();
+    folder.put("d.xml", &cda("1"));
+    let whole = reference("d.xml").replace("\"N\"", "\"R\"");
+    folder.put("m.json", &whole);
+    folder.pass(&adapter);
+    folder.put("new.xml", &cda("2"));
+    let broken = adapter.scan(&folder.known, &mut |_| ControlFlow::Break(()));
+    assert!(!broken.unwrap().complete);
+    folder.put("m.json", &whole[..whole.len() / 2]);
+    assert_eq!(folder.pass(&adapter).0, ["+ new.xml"]);
+}
+
+/// The first of two was read before the second was seen, and so registered for a moment at every start.
+#[test]
+fn of_two_descriptions_of_one_file_none_is_read_before_the_other() {
+    let folder = Folder::new();
+    folder.put("d.pdf", "%PDF");
+    folder.put("b.json", &reference("d.pdf"));
+    folder.put("m.json", &reference("d.pdf").replace("\"N\"", "\"R\""));
+    assert_eq!(folder.scan(), ["! b.json ATTACHMENT_DISPUTED", "! m.json ATTACHMENT_DISPUTED"]);
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::attachment::{Attachment, Place};
-use super::beneath::{self, Root, sidecar_of};
+use super::beneath::{self, Root};
 use super::metadata::{Metadata, replicated_media_type};
 use super::settings::DocumentsSettings;
 use super::walk::{self, Candidate};
@@ -107,7 +107,15 @@ fn parsed(
         return Ok((metadata, (Sha256::digest(&content).into(), size_bytes)));
     };
     drop(content);
-    let beside = opened_beside(root, candidate, &attachment)?;
+    let beside = match opened_beside(root, candidate, &attachment) {
+        // What the description says of itself counts, also while its document is away.
+        Err(refusal) if refusal.reason() == QuarantineReason::AttachmentMissing => {
+            let looks = (candidate.key.clone(), candidate.fingerprint);
+            judge(looks, metadata, ([0; 32], 0), settings)?;
+            return Err(refusal.into());
+        }
+        beside => beside?,
+    };
     let holder: &File = beside.as_ref().unwrap_or(file);
     let measured = attachment.measure(holder, stop)?.ok_or(NotRead::Stopped)?;
     own_words::heed(&mut metadata, &attachment, holder, settings)?;
@@ -151,7 +159,7 @@ fn opened_beside(
         }
     }
     // Two descriptions could say two things, and the stricter one must not lose.
-    if root.looks(&sidecar_of(&key)).is_ok() {
+    if pointing::has_sidecar(root, &key) {
         return Err(disputed("a sidecar describes it"));
     }
     if candidate.is_shared {
@@ -254,7 +262,8 @@ enum Format {
 
 /// Whether content begins like something that may describe itself.
 pub(crate) fn is_structured(content: &[u8]) -> bool {
-    sniff(content) != Format::Other
+    // Blanks alone tell nothing yet.
+    sniff(content) != Format::Other || content.trim_ascii().is_empty()
 }
 
 /// By content and not by name: exports often have no useful ending.

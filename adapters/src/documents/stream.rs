@@ -10,7 +10,7 @@ use tokio::task;
 
 use super::attachment::Place;
 use super::beneath::{Root, sidecar_of};
-use super::pointing::described_by;
+use super::pointing::{described_by, has_sidecar};
 use super::{attachment, beneath, walk};
 use crate::adapter::{Content, MAX_FRAME_BYTES, OpenError, ReadError};
 use crate::item::{Fingerprint, SourceKey};
@@ -58,7 +58,7 @@ fn open_now(folder: &Path, key: &SourceKey, expected: &Fingerprint) -> Result<Bo
             let Some(beside) = described_by(&root, key, expected.size_bytes) else {
                 return Err(changed);
             };
-            if root.looks(&sidecar_of(&beside)).is_ok() {
+            if has_sidecar(&root, &beside) {
                 return Err(changed);
             }
             let (file, beside) = root.file(&beside).map_err(|_| changed)?;

@@ -10,10 +10,14 @@ use crate::adapter::Change;
 use crate::memory::MemoryItems;
 use crate::profile::Profile;
 
+#[path = "hold_tests.rs"]
+mod hold;
 #[path = "pointing_tests.rs"]
 mod pointing;
 #[path = "rest_tests.rs"]
 mod rest;
+#[path = "share_tests.rs"]
+mod share;
 
 /// A folder, what is known of it, and a clock that stands still.
 struct Folder {
@@ -320,6 +324,14 @@ impl KnownItems for Impatient<'_> {
 
     fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
         self.0.registered(source_key)
+    }
+
+    fn is_withheld(&self, folder: &SourceKey) -> bool {
+        self.0.is_withheld(folder)
+    }
+
+    fn was_emptied(&self) -> bool {
+        self.0.was_emptied()
     }
 
     fn holder_of(&self, document_id: &crate::item::DocumentIdDigest) -> Option<SourceKey> {

@@ -19,7 +19,7 @@ const PAGE: usize = 1024;
 pub(super) struct SeenItems {
     aside: HashMap<SourceKey, Aside>,
     /// While everything is read again: the items that were, in 16 bytes each.
-    read: HashSet<[u8; 16]>,
+    read: Option<HashSet<[u8; 16]>>,
     /// Who holds a document id. A renamed item and its old name hold it together for a moment.
     holders: BTreeSet<(DocumentIdDigest, SourceKey)>,
     /// The document id that an item holds: the way back.
@@ -88,14 +88,24 @@ impl SeenItems {
         self.aside.get(key).copied()
     }
 
-    /// An item was read, and what became of it is durable.
-    pub(super) fn was_read(&mut self, key: &SourceKey) {
-        self.read.insert(short_digest(key));
+    /// A pass begins that reads everything again, but what passes before it have; or one that does not.
+    pub(super) fn read_again(&mut self, again: bool) {
+        match again {
+            true => drop(self.read.get_or_insert_default()),
+            false => self.read = None,
+        }
     }
 
-    /// Everything was read.
-    pub(super) fn all_read(&mut self) {
-        self.read = HashSet::new();
+    /// An item was read, and what became of it is durable.
+    pub(super) fn was_read(&mut self, key: &SourceKey) {
+        if let Some(read) = &mut self.read {
+            read.insert(short_digest(key));
+        }
+    }
+
+    /// Whether an item is to be read, however it looks.
+    fn is_to_be_read(&self, key: &SourceKey) -> bool {
+        self.read.as_ref().is_some_and(|read| !read.contains(&short_digest(key)))
     }
 
     fn hold(&mut self, id: DocumentIdDigest, key: SourceKey) {
@@ -112,8 +122,6 @@ pub(super) struct Known {
     pub notes: Notes,
     /// The gateway's.
     pub stop: CancellationToken,
-    /// Everything is read again, but what this process has: it was last read in another way.
-    pub read_again: bool,
 }
 
 impl Known {
@@ -124,11 +132,11 @@ impl Known {
 
 impl KnownItems for Known {
     fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        let (aside, read) = {
+        let (aside, is_to_be_read) = {
             let seen = self.seen();
-            (seen.aside(source_key), seen.read.contains(&short_digest(source_key)))
+            (seen.aside(source_key), seen.is_to_be_read(source_key))
         };
-        if self.read_again && !read {
+        if is_to_be_read {
             return None;
         }
         match aside {

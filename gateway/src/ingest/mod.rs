@@ -224,13 +224,13 @@ impl Ingest {
         let (changes, mut found) = mpsc::channel(QUEUE_CHANGES);
         let adapter = self.adapter.clone();
         let read_again = !self.notes.was_read_this_way();
+        self.seen().read_again(read_again);
         let known = Known {
             store: self.context.store.clone(),
             adapter: adapter.clone(),
             seen: self.seen.clone(),
             notes: self.notes.clone(),
             stop: self.context.stop.clone(),
-            read_again,
         };
         let scan = tokio::task::spawn_blocking(move || {
             adapter.scan(&known, &mut |change| match changes.blocking_send(change) {
@@ -266,7 +266,6 @@ impl Ingest {
                 if report.complete {
                     if read_again {
                         self.notes.note_how_it_was_read();
-                        self.seen().all_read();
                     }
                     if !self.handle.scanned.swap(true, Ordering::AcqRel) {
                         tracing::info!(
@@ -283,6 +282,8 @@ impl Ingest {
             Ok(Err(error)) => {
                 let error = crate::status::chain(&error);
                 tracing::warn!(adapter = name, error, "the source could not be read");
+                // Whoever waits for a record hears that there is nothing to wait for.
+                self.handle.passes.send_modify(|passes| *passes += 1);
                 Pass::Failed
             }
             Err(error) => {

@@ -234,7 +234,6 @@ async fn two_items_with_one_document_id_are_seen_after_a_restart_too() {
             seen: ingest.seen.clone(),
             notes: ingest.notes.clone(),
             stop: CancellationToken::new(),
-            read_again: false,
         };
         known.holder_of(&id).map(|key| key.for_operator())
     };
@@ -305,7 +304,9 @@ async fn a_source_that_was_emptied_is_held_over_a_start() {
     assert!(matches!(ingest.pass().await, Pass::Failed));
     (0..8).for_each(|item| home.put(&name(item), "A-1"));
     let ingest = home.start().await;
+    let passes = *ingest.handle.passes.borrow();
     assert!(matches!(ingest.pass().await, Pass::Failed), "four are missing still");
+    assert!(*ingest.handle.passes.borrow() > passes, "whoever waits for a record waits no longer");
     assert!((0..12).all(|item| home.locator(&name(item)).expect("registered").live));
     (8..12).for_each(|item| home.put(&name(item), "A-1"));
     pass(&ingest).await;
