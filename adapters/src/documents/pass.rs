@@ -125,7 +125,7 @@ impl<'a> Pass<'a> {
         if self.is_restless(&candidate, known.is_some() || was_described) {
             // What it describes may be missing in it only for now.
             self.pointing.keep(&self.pointed, &candidate.key);
-            if self.pointing.is_unclear(self.root, &self.pointed, &candidate) {
+            if self.pointing.is_unclear(self.root, &self.pointed, &candidate, most) {
                 self.unclear.insert(above(&candidate.key).to_vec());
             }
             return ControlFlow::Continue(());

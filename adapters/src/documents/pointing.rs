@@ -60,7 +60,13 @@ impl Pointing {
     }
 
     /// Whether what a file beside or below it is, is not known: this one may describe it, and is half written.
-    pub(crate) fn is_unclear(&mut self, root: &Root, before: &Self, candidate: &Candidate) -> bool {
+    pub(crate) fn is_unclear(
+        &mut self,
+        root: &Root,
+        before: &Self,
+        candidate: &Candidate,
+        most: u64,
+    ) -> bool {
         let key = &candidate.key;
         if candidate.sidecar.is_some() || candidate.beside.is_some() || self.to.contains_key(key) {
             return false;
@@ -68,6 +74,7 @@ impl Pointing {
         let name = core::str::from_utf8(key.as_bytes()).unwrap_or_default();
         let unclear = walk::is_json(name)
             && (!before.is_known || before.unclear.contains(key))
+            && candidate.fingerprint.size_bytes <= most
             && root.file(key).is_ok_and(|(file, _)| attachment::place(&file).is_err());
         if unclear {
             self.unclear.insert(key.clone());
