@@ -10,6 +10,8 @@ mod federation;
 mod local;
 mod own;
 mod pem;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod verify;
 mod watch;

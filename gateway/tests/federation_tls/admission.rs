@@ -109,6 +109,25 @@ async fn expired_and_future_certificates_are_refused_and_told_apart() {
     assert_eq!(world.cause(&world.kommune()).await, DialCause::PeerCertificateNotYetValid);
 }
 
+/// An operator is told what the CA that may certify the peer says, and not that the others do not know it.
+#[tokio::test]
+async fn the_ca_that_may_certify_a_peer_says_what_is_wrong_with_it() {
+    let world = World::new().await;
+    let regional = Ca::new(world.folder.path(), "Regional CA");
+    let mut files = world.ca.issue(&Leaf { serial: 9, ..Leaf::of(KOMMUNE) });
+    files.crls.push(world.ca.revoke("ca.crl", &[1]));
+    let caller = |book: &Arc<Book>| tls(KOMMUNE, files.clone(), book);
+    for [first, second] in [[&world.ca, &regional], [&regional, &world.ca]] {
+        let book = Book::trusting(first, &[HOSPITAL]);
+        book.trust(second, &[HOSPITAL]);
+        assert_eq!(world.cause(&caller(&book)).await, DialCause::PeerCertificateRevoked);
+    }
+    // What one says that may not certify the peer is no news of it.
+    let book = Book::trusting(&world.ca, &[KOMMUNE]);
+    book.trust(&regional, &[HOSPITAL]);
+    assert_eq!(world.cause(&caller(&book)).await, DialCause::PeerCertificateNotTrusted);
+}
+
 #[tokio::test]
 async fn a_certificate_for_somebody_else_is_refused() {
     let world = World::new().await;
