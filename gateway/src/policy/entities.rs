@@ -153,3 +153,29 @@ pub(super) fn member_role(role: MemberRole) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Facts;
+    use super::super::{Policy, Source};
+
+    #[test]
+    fn a_rule_sees_every_kind_of_organisation() {
+        let kinds = ["GENERAL_PRACTICE", "HOSPITAL", "LABORATORY", "MUNICIPALITY", "REGION"];
+        for named in kinds {
+            let text = format!(
+                "@id(\"it\") @says(\"for a test\")\n\
+                 permit (principal in MemberRole::{named:?}, action == Action::\"read\", resource);"
+            );
+            let source = Source { name: "a.cedar".to_owned(), text };
+            let policy = Policy::parse(&[source]).expect("valid");
+            for kind in kinds {
+                let member_role = vec![kind.to_owned()];
+                let facts = Facts { member_role, ..Facts::new("nurse", "TREAT") };
+                let (request, resource) = facts.judged().expect("known names");
+                let permit = policy.decide(&request, &resource).permit;
+                assert_eq!(permit, kind == named, "{kind} and {named}");
+            }
+        }
+    }
+}

@@ -116,4 +116,19 @@ mod tests {
             "policy: staff.cedar:2: `sundbro policy check` says what is wrong"
         );
     }
+    #[test]
+    fn a_problem_says_where_it_is() {
+        let check = |place: (&str, Option<usize>), shown: &str, logged: &str| {
+            let problem = Problem::new(place, "is wrong", "correct it");
+            assert_eq!(problem.to_string(), shown);
+            let error = PolicyError::Invalid { dir: "policy".into(), problems: vec![problem] };
+            assert_eq!(
+                error.for_a_log(),
+                format!("policy: {logged}: `sundbro policy check` says what is wrong")
+            );
+        };
+        check(("a.cedar", Some(3)), "a.cedar:3: is wrong: correct it", "a.cedar:3");
+        check(("a.cedar", None), "a.cedar: is wrong: correct it", "a.cedar");
+        check(("", None), "is wrong: correct it", "the folder");
+    }
 }

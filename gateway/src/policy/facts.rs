@@ -209,3 +209,61 @@ fn pair(field: &'static str, value: Option<&str>) -> Result<Option<(String, Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        facts: Facts,
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_same_in_code_in_a_row_and_on_the_command_line() {
+        let said = Facts::new("doctor", "TREAT");
+        let row: Facts = toml::from_str("role = \"doctor\"\npurpose = \"TREAT\"").expect("a row");
+        let words = ["explain", "--role", "doctor", "--purpose", "TREAT"];
+        let line = Line::try_parse_from(words).expect("a line").facts;
+        assert_eq!((&row, &line), (&said, &said));
+        let (request, resource) = said.judged().expect("known names");
+        let people =
+            (request.requester.as_str(), request.user.as_str(), resource.custodian.as_str());
+        assert_eq!(people, ("requester.example", "user", "custodian.example"));
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_named_with_those_there_are() {
+        let check = |change: fn(&mut Facts), says: &str| {
+            let mut facts = Facts::new("doctor", "TREAT");
+            change(&mut facts);
+            assert_eq!(facts.judged().expect_err(says).to_string(), says);
+        };
+        check(
+            |facts| facts.purpose = "TREET".to_owned(),
+            "purpose \"TREET\" is not known: use TREAT, ETREAT, PATRQT, HOPERAT",
+        );
+        check(
+            |facts| facts.member_role = vec!["HOSPITAL".to_owned(), String::new()],
+            "member_role \"\" is not known: use GENERAL_PRACTICE, HOSPITAL, LABORATORY, MUNICIPALITY, REGION",
+        );
+        check(
+            |facts| facts.class = Some("57059-8".to_owned()),
+            "class \"57059-8\" is not known: write the system, a bar and the code",
+        );
+    }
+
+    /// The user's name is a person's to whoever can ask the requester, and `Debug` is what reaches a log.
+    #[test]
+    fn debug_of_a_request_tells_what_was_asked_and_not_for_whom() {
+        let facts = Facts { user: "u-4711".to_owned(), ..Facts::new("doctor", "ETREAT") };
+        let (request, _) = facts.judged().expect("known names");
+        assert_eq!(
+            format!("{request:?}"),
+            "Request(requester.example as doctor for EmergencyTreatment, Unspecified, ClientAsserted)"
+        );
+    }
+}

@@ -192,6 +192,24 @@ mod tests {
         fs::create_dir(nested.path().join("more")).expect("a folder");
         check(nested.path(), "more: is a folder");
         check(&nested.path().join("absent"), "there is no policy folder");
+        // There is something, so `sundbro init` is not what helps.
+        let file = folder(&[("policy", b"")]);
+        check(&file.path().join("policy"), "policy cannot be read: check that it exists");
+    }
+
+    #[test]
+    fn looks_at_so_many_names_and_no_more() {
+        let folder = folder(&[(".not-counted", b"")]);
+        let add =
+            |n: usize| fs::write(folder.path().join(format!("{n}.txt")), "").expect("written");
+        (0..MAX_NAMES).for_each(add);
+        assert_eq!(find(folder.path()).expect("as many as may be").unread.len(), MAX_NAMES);
+        for n in MAX_NAMES..MAX_NAMES + 2 {
+            add(n);
+            let error = find(folder.path()).expect_err("too many");
+            let told = crate::status::chain(&error);
+            assert!(told.contains("there are more than 1024 files in it"), "{told}");
+        }
     }
 
     #[test]

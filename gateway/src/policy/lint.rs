@@ -151,6 +151,14 @@ mod tests {
         let unnamed = "a.cedar:1 rule \"treating\" permits roles that it does not name";
         check(&rule("treating", "read", "context.purpose == Purpose::\"TREAT\""), unnamed);
         check(&rule("treating", "read", "principal in MemberRole::\"HOSPITAL\""), unnamed);
+        check(
+            &rule("treating", "read", "context.assurance == Assurance::\"TOKEN_VERIFIED\""),
+            unnamed,
+        );
+        check(
+            &rule("treating", "read", "resource.confidentiality == Confidentiality::\"V\""),
+            unnamed,
+        );
         check("", " no rule permits anything");
         // What can never be is Cedar's to tell.
         check(&rule("never", "read", "principal in Role::\"doctor\" && false"), "a.cedar:1 ");

@@ -113,3 +113,30 @@ fn line_of_id(text: &str, id: &str) -> Option<usize> {
     };
     text.lines().position(gives).map(|before| before + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Policy;
+    use super::*;
+
+    #[test]
+    fn an_id_and_a_sentence_may_be_as_long_as_they_may() {
+        let check = |id_bytes: usize, sentence_bytes: usize, fits: bool| {
+            let (id, says) = ("a".repeat(id_bytes), "s".repeat(sentence_bytes));
+            let text = format!(
+                "@id({id:?}) @says({says:?})\npermit (principal, action == Action::\"read\", resource);"
+            );
+            let read = Policy::parse(&[Source { name: "a.cedar".to_owned(), text }]);
+            assert_eq!(read.is_ok(), fits, "{id_bytes} and {sentence_bytes} bytes: {read:?}");
+        };
+        for (bytes, fits) in [(1, true), (MAX_RULE_ID_BYTES, true), (MAX_RULE_ID_BYTES + 1, false)]
+        {
+            check(bytes, 1, fits);
+        }
+        for (bytes, fits) in
+            [(0, false), (MAX_SENTENCE_BYTES, true), (MAX_SENTENCE_BYTES + 1, false)]
+        {
+            check(1, bytes, fits);
+        }
+    }
+}

@@ -72,3 +72,21 @@ impl Case {
         (decision, as_expected)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_no_case_is_named_by_its_number() {
+        let good = "[[case]]\nexpect = \"deny\"\nrole = \"doctor\"\npurpose = \"TREAT\"\n";
+        assert_eq!(parse(&good.repeat(2)).expect("a table").len(), 2);
+        let check = |third: &str, says: &str| {
+            let error = parse(&(good.repeat(2) + third)).expect_err(says);
+            assert_eq!(error.to_string().split(':').next(), Some(says));
+        };
+        let silent = good.replace("expect = \"deny\"\n", "");
+        check(&silent, "case 3 does not say in `expect` what it expects");
+        check(&good.replace("TREAT", "TREET"), "case 3 is not one");
+    }
+}

@@ -86,3 +86,65 @@ fn follow(watcher: Option<&mut notify::RecommendedWatcher>, dir: &Path) {
         let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Longer than any machine takes to tell, and shorter than the next look without being told.
+    const PATIENCE: Duration = Duration::from_secs(45);
+
+    /// What an editor, a deployment or Kubernetes does: nothing is written in the folder itself.
+    #[tokio::test]
+    async fn a_file_that_is_moved_in_is_news() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("policy");
+        fs::create_dir(&dir).expect("made");
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        fs::write(elsewhere.path().join("a.cedar"), "// a").expect("written");
+        let (changed, mut changes) = mpsc::channel(1);
+        let mut watcher = start(changed);
+        assert!(watcher.is_some(), "this system can watch");
+        follow(watcher.as_mut(), &dir);
+        fs::rename(elsewhere.path().join("a.cedar"), dir.join("a.cedar")).expect("moved");
+        assert_eq!(timeout(PATIENCE, changes.recv()).await.expect("news"), Some(()));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_comes_is_news() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("policy");
+        let (changed, mut changes) = mpsc::channel(1);
+        let mut watcher = start(changed);
+        follow(watcher.as_mut(), &dir);
+        fs::create_dir(&dir).expect("made");
+        assert_eq!(timeout(PATIENCE, changes.recv()).await.expect("news"), Some(()));
+    }
+
+    /// Whoever writes two files in a row means them together.
+    #[tokio::test]
+    async fn what_changed_is_left_to_rest() {
+        let (changed, mut changes) = mpsc::channel(1);
+        let begun = Instant::now();
+        settle(&mut changes).await;
+        assert!(begun.elapsed() >= QUIET, "it was looked at before it rested");
+        drop(changed);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_rests_is_read_whatever_it_holds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("policy");
+        super::super::defaults::write(&dir).expect("written");
+        let book = PolicyBook::open(Some(dir.clone())).expect("valid");
+        assert!(book.compare().is_ok() && holds_still(&book).await);
+        fs::write(dir.join("z.cedar"), "no rule").expect("written");
+        assert!(book.compare().is_err() && holds_still(&book).await);
+        fs::rename(&dir, folder.path().join("away")).expect("moved");
+        assert!(book.compare().is_err() && holds_still(&book).await);
+    }
+}
