@@ -216,5 +216,24 @@ mod tests {
         check(Hello { software: "a\nb".into(), ..hello() }, "MALFORMED_FRAME");
         check(Hello { subject_epochs: vec![1; 1025], ..hello() }, "MALFORMED_FRAME");
         check(Hello { protocol_min: 0, ..hello() }, "MALFORMED_FRAME");
+        check(Hello { protocol_min: 4, ..hello() }, "MALFORMED_FRAME");
+    }
+
+    #[test]
+    fn takes_as_much_as_the_limits_allow_and_no_more() {
+        let check =
+            |hello: Hello, fits: bool| assert_eq!(judged(&hello).is_ok(), fits, "{hello:?}");
+        let software = |bytes| Hello { software: "s".repeat(bytes), ..hello() };
+        check(software(0), true);
+        check(software(MAX_SOFTWARE_BYTES), true);
+        check(software(MAX_SOFTWARE_BYTES + 1), false);
+        check(software(MAX_SOFTWARE_BYTES + 2), false);
+        let epochs = |count| Hello { subject_epochs: (0..count).collect(), ..hello() };
+        let most = u32::try_from(MAX_EPOCHS).expect("small");
+        check(epochs(0), true);
+        check(epochs(most), true);
+        check(epochs(most + 1), false);
+        // A range of one version, which is what each gateway offers today.
+        check(Hello { protocol_max: 1, ..hello() }, true);
     }
 }
