@@ -198,20 +198,21 @@ impl<'a> Sender<'a> {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {
                 tracing::error!(error = chain(&error), "queued acknowledgements cannot be read");
-                self.read_again_at = Some(now + LONGEST_PAUSE);
-                return;
+                return self.read_later(now);
             }
             // The gateway stops.
-            Err(_) => {
-                self.read_again_at = Some(now + LONGEST_PAUSE);
-                return;
-            }
+            Err(_) => return self.read_later(now),
         };
         self.silent.retain(|owner, _| read.owners.contains(owner));
         for (owner, pending) in read.due {
             self.busy.insert(owner.clone());
             self.running.push(send_to(self.context, owner, pending).boxed());
         }
+    }
+
+    /// The queue could not be read: a disk that fails is not asked again at once.
+    fn read_later(&mut self, now: Instant) {
+        self.read_again_at = Some(now + LONGEST_PAUSE);
     }
 
     fn ended(&mut self, ended: Ended) {
@@ -334,3 +335,6 @@ fn answered(answer: Result<(), Status>) -> Answered {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,3 +251,92 @@ impl Fault for AcknowledgeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::retrieval::tests::reason as told;
+    use crate::status;
+
+    fn member() -> MemberName {
+        MemberName::new("kommune.example").expect("a name")
+    }
+
+    fn waiting() -> RetrievalError {
+        RetrievalError::Waiting { message: "the message", version: 7 }
+    }
+
+    fn invalid() -> RetrievalError {
+        RetrievalError::Signature { message: "the message" }
+    }
+
+    /// Whose fault, whether asking again may help, the code, and every variable part of the message as metadata.
+    fn check(
+        error: &impl Fault,
+        whose: Culprit,
+        again: bool,
+        code: Code,
+        metadata: &[(&str, &str)],
+    ) {
+        assert_eq!(error.culprit(), whose, "{error}");
+        let retry = if again { Retry::After(RETRY_AFTER) } else { Retry::Never };
+        assert_eq!(error.retry(), retry, "{error}");
+        let status = status::of(error);
+        assert_eq!(status.code(), code, "{error}");
+        let (reason, mut found) = told(&status);
+        assert_eq!(reason, error.reason().code, "{error}");
+        assert!(found.remove("cure").is_some(), "{error}");
+        let found: Vec<_> =
+            found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(found, metadata, "{error}");
+    }
+
+    #[test]
+    fn each_reason_not_to_serve_tells_whose_it_is_and_what_about_it() {
+        use Culprit::{Caller, LocalSystem, Us};
+        let name = [("member", "kommune.example")];
+        check(&ServeError::NotActive(member()), Caller, false, Code::PermissionDenied, &name);
+        let problem = invalid().to_string();
+        let problem = [("problem", problem.as_str())];
+        let error = ServeError::Request(invalid());
+        check(&error, Caller, false, Code::InvalidArgument, &problem);
+        let problem = waiting().to_string();
+        let problem = [("problem", problem.as_str())];
+        check(&ServeError::Request(waiting()), Caller, true, Code::Unavailable, &problem);
+        let owner = [("owner", "kommune.example")];
+        check(&ServeError::OtherOwner(member()), Caller, false, Code::InvalidArgument, &owner);
+        let times = [("now", "12"), ("requested", "-3")];
+        let error = ServeError::NotFresh { now: 12, requested: -3 };
+        check(&error, Caller, false, Code::FailedPrecondition, &times);
+        let limit = [("limit", "64")];
+        check(&ServeError::TooMany(64), Caller, true, Code::ResourceExhausted, &limit);
+        let current = [("current_version", "5")];
+        let error = ServeError::Superseded { current: 5 };
+        check(&error, Caller, false, Code::FailedPrecondition, &current);
+        check(&ServeError::SourceUnavailable, LocalSystem, true, Code::Unavailable, &[]);
+        check(&ServeError::DigestMismatch, LocalSystem, false, Code::DataLoss, &[]);
+        for ours in [ServeError::NoProof, ServeError::Interrupted(Interrupted)] {
+            check(&ours, Us, false, Code::Internal, &[]);
+        }
+    }
+
+    #[test]
+    fn each_reason_not_to_take_an_acknowledgement_does_too() {
+        use Culprit::{Caller, Us};
+        let name = [("member", "kommune.example")];
+        check(&AcknowledgeError::NotActive(member()), Caller, false, Code::PermissionDenied, &name);
+        let problem = invalid().to_string();
+        let problem = [("problem", problem.as_str())];
+        let error = AcknowledgeError::Message(invalid());
+        check(&error, Caller, false, Code::InvalidArgument, &problem);
+        let problem = waiting().to_string();
+        let problem = [("problem", problem.as_str())];
+        check(&AcknowledgeError::Message(waiting()), Caller, true, Code::Unavailable, &problem);
+        check(&AcknowledgeError::TooMany, Caller, true, Code::ResourceExhausted, &[]);
+        check(&AcknowledgeError::Unknown, Caller, false, Code::NotFound, &[]);
+        check(&AcknowledgeError::OnRecord(invalid()), Us, false, Code::Internal, &[]);
+        check(&AcknowledgeError::Interrupted(Interrupted), Us, false, Code::Internal, &[]);
+    }
+}

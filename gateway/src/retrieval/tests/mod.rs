@@ -1,6 +1,7 @@
 //! Retrieval between a hospital that owns a record and a municipality that asks for it: real stores, charter and gRPC
 //! over memory, a fake local system and a clock that stands still.
 
+mod keeping;
 mod owner;
 mod refusal;
 mod requester;

@@ -92,7 +92,7 @@ async fn idle(owner: Arc<Owner>) {
 }
 
 /// Code and reason of an answer that brought no record.
-async fn refused(owner: Arc<Owner>, request: &Verified<Request>) -> (Code, String) {
+pub(super) async fn refused(owner: Arc<Owner>, request: &Verified<Request>) -> (Code, String) {
     let answer = retrieve_from(owner, request).await;
     assert!(answer.grant.is_none() && answer.data.is_empty() && answer.completion.is_none());
     let status = answer.end.expect_err("refused");
