@@ -31,7 +31,7 @@ pub async fn watch(book: Arc<PolicyBook>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             Some(()) = changes.recv() => settle(&mut changes).await,
             // What is being written is read when it rests, a minute later at most.
-            _ = look.tick() => if !holds_still(&book).await { continue },
+            _ = look.tick() => if !holds_still(&book, tokio::time::sleep(QUIET)).await { continue },
         }
         // A folder that was put in the place of another is another one to the operating system.
         follow(watcher.as_mut(), &dir);
@@ -42,15 +42,15 @@ pub async fn watch(book: Arc<PolicyBook>, stop: CancellationToken) {
     }
 }
 
-/// Whether the folder holds what is in force, or the same twice in a row.
-async fn holds_still(book: &Arc<PolicyBook>) -> bool {
+/// Whether the folder holds what is in force, or the same before a rest and after it.
+async fn holds_still(book: &Arc<PolicyBook>, rest: impl Future<Output = ()>) -> bool {
     let look = || {
         let book = book.clone();
         tokio::task::spawn_blocking(move || book.compare())
     };
     match look().await {
         Ok(Err(there)) => {
-            tokio::time::sleep(QUIET).await;
+            rest.await;
             matches!(look().await, Ok(Err(again)) if again == there)
         }
         _ => true,
@@ -141,10 +141,14 @@ mod tests {
         let dir = folder.path().join("policy");
         super::super::defaults::write(&dir).expect("written");
         let book = PolicyBook::open(Some(dir.clone())).expect("valid");
-        assert!(book.compare().is_ok() && holds_still(&book).await);
+        let nothing = || std::future::ready(());
+        assert!(book.compare().is_ok() && holds_still(&book, nothing()).await);
         fs::write(dir.join("z.cedar"), "no rule").expect("written");
-        assert!(book.compare().is_err() && holds_still(&book).await);
+        assert!(book.compare().is_err() && holds_still(&book, nothing()).await);
+        let written_meanwhile =
+            async { fs::write(dir.join("z.cedar"), "no rules").expect("written") };
+        assert!(!holds_still(&book, written_meanwhile).await);
         fs::rename(&dir, folder.path().join("away")).expect("moved");
-        assert!(book.compare().is_err() && holds_still(&book).await);
+        assert!(book.compare().is_err() && holds_still(&book, nothing()).await);
     }
 }
