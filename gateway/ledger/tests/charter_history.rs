@@ -397,6 +397,9 @@ fn service_keys_live_and_recorded() {
     assert!(matches!(history.live_service_key(&who, 2, newer), KeyVerdict::Invalid(_)));
     assert!(matches!(history.service_key(&who, 2, newer), KeyVerdict::Key(_)));
     assert_eq!(history.newest_subject_epoch(), 2);
+    let commitments: Vec<_> =
+        history.subject_epochs().iter().map(|epoch| epoch.key_commitment).collect();
+    assert_eq!(commitments, [commitment(1), commitment(2)]);
     // Suspension judges no entry.
     let log = federation.log(HOSPITAL);
     assert!(matches!(history.transaction_key(&log, 3, TRANSACTION, 0), KeyVerdict::Key(_)));

@@ -42,6 +42,10 @@ fn small_order() -> bytes::Bytes {
 fn a_head_and_an_entry_read_back_what_they_write() {
     let head = head_after(|_| ()).expect("a good head");
     assert_eq!(CharterHead::parse(&head.to_bytes()), Ok(head.clone()));
+    let branch = v1::LogBranch { log_id: bytes(32, 1), size: 7, root: bytes(32, 2) };
+    let named = head_after(|head| head.branches = vec![branch]).expect("a good head");
+    assert_eq!(CharterHead::parse(&named.to_bytes()), Ok(named.clone()));
+    assert_eq!((named.branches.len(), named.branches[0].size), (1, 7));
     let entry = entry_after(|_| ()).expect("a good entry");
     assert_eq!(MemberEntry::parse(&entry.to_bytes()), Ok(entry));
     let federation = Federation::found();

@@ -159,6 +159,31 @@ fn routine_closing_takes_nothing_back_and_an_unknown_log_has_nothing() {
 }
 
 #[test]
+fn a_key_that_ended_before_it_signed_takes_only_its_own_entries_back() {
+    let second_ends = |counts: [u8; 3]| {
+        let (mut federation, keys, entries) = signed(counts);
+        let end = ended(&federation, keys, [None, Some(2), None], None);
+        assert_eq!(federation.history.offer(end), Ok(Offered::Accepted));
+        let found = finds(&federation, &entries, &federation.history).0;
+        assert_eq!(found, ends_at(&federation, &entries, &federation.history), "{counts:?}");
+        found
+    };
+    assert_eq!(second_ends([4, 0, 0]), None, "it never signed");
+    assert_eq!(second_ends([4, 0, 3]), None, "a newer one signed instead");
+    assert_eq!(second_ends([4, 1, 3]), Some((4, "WRONG_KEY")));
+}
+
+#[test]
+fn keys_that_sign_no_entries_of_a_log_cost_it_nothing() {
+    let (mut federation, _, entries) = signed([4, 3, 0]);
+    let mut draft = CharterDraft::next(&federation.history).expect("no fork");
+    draft.close_key(&name(HOSPITAL), CHECKPOINT, 2).expect("a key");
+    federation.publish(draft);
+    let last_alone = 1;
+    assert_eq!(finds(&federation, &entries, &federation.history), (None, last_alone));
+}
+
+#[test]
 fn a_log_epoch_that_ends_with_the_last_entry_takes_nothing_back() {
     let (mut federation, keys, entries) = signed([4, 3, 0]);
     let end = ended(&federation, keys, [None; 3], Some(7));
