@@ -285,6 +285,13 @@ mod tests {
         assert_eq!(format!("{id:?}"), "log:abababab");
         assert!(LogId::from_hex(&id.to_string().to_uppercase()).is_err());
         assert!(LogId::try_from(&[1; 31][..]).is_err());
+        let tag = SubjectTag { scheme: 1, epoch: 2, value: [0xab; 32] };
+        assert_eq!(format!("{tag:?}"), "tag:1.2.abababab");
+        let name = MemberName::new("gp.example").expect("name");
+        assert_eq!(
+            (format!("{name:?}"), name.to_string()),
+            ("gp.example".into(), "gp.example".into())
+        );
     }
 
     #[test]

@@ -139,3 +139,95 @@ impl core::fmt::Debug for MemoryIndex {
         write!(f, "index of {} entries", self.entries.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use Audience::{Federation, Limited};
+
+    use super::*;
+    use crate::blob::Blob;
+    use crate::fold::View;
+    use crate::ids::SubjectTag;
+    use crate::payload::{RecordRegistered, RecordVersion};
+
+    const LOG: LogId = LogId::new([1; 32]);
+    const OTHER: LogId = LogId::new([2; 32]);
+
+    fn owner() -> MemberName {
+        MemberName::new("gp.example").expect("name")
+    }
+
+    fn record(id: u8) -> RecordId {
+        RecordId { member: owner(), id: [id; 16] }
+    }
+
+    fn registered(id: u8, version: u32) -> RecordRegistered {
+        RecordRegistered {
+            record: record(id),
+            version,
+            subjects: vec![SubjectTag { scheme: 1, epoch: 1, value: [id; 32] }],
+            lifecycle: 1,
+            detail_commitment: Commitment::new([id; 32]),
+            replaces: None,
+        }
+    }
+
+    /// The header of an entry that says this, and its blob.
+    fn said(log: LogId, at: u64, audience: Audience, it: RecordRegistered) -> (Header, Bytes) {
+        let body = Payload::Registered(it).encode().expect("not void");
+        let blob = Blob::frame(&[7; 32], &body, audience).expect("fits");
+        let header = Header {
+            charter_version: 1,
+            log_id: log,
+            position: at,
+            previous_leaf: LeafHash::NONE,
+            key_id: 1,
+            incarnation: 1,
+            recorded_hour: 0,
+            payload_commitment: blob.payload_commitment(),
+            payload_size: blob.bytes().len() as u32,
+            audience,
+        };
+        (header, blob.bytes().clone())
+    }
+
+    /// The views of the rows after one payload that is missing and one that follows nothing.
+    fn after_missing(log: LogId, missing: Audience) -> Vec<View> {
+        let mut index = MemoryIndex::new();
+        let (header, _) = said(log, 0, missing, registered(1, 1));
+        index.add_without_payload(&owner(), &header, LeafHash::NONE);
+        let (header, blob) = said(LOG, 1, Federation, registered(2, 2));
+        index.add(&owner(), &header, LeafHash::NONE, blob);
+        index.rows(Federation).iter().map(Row::view).collect()
+    }
+
+    #[test]
+    fn each_registration_has_its_rows_among_those_of_its_audience() {
+        let mut index = MemoryIndex::new();
+        let replaces = Some(RecordVersion { record: record(1), version: 1 });
+        let second = RecordRegistered { replaces, ..registered(2, 1) };
+        let said_all =
+            [(Federation, registered(1, 1)), (Federation, second), (Limited, registered(3, 1))];
+        for (at, (audience, it)) in (0..).zip(said_all) {
+            let (header, blob) = said(LOG, at, audience, it);
+            index.add(&owner(), &header, LeafHash::NONE, blob);
+        }
+        assert_eq!(format!("{index:?}"), "index of 3 entries");
+        // No detail, and that is a row too.
+        index.add_detail(Commitment::new([2; 32]), Bytes::new());
+        let views = |audience| index.rows(audience).iter().map(Row::view).collect::<Vec<_>>();
+        use View::{Detail, Record, Replaced, Subject};
+        assert_eq!(views(Federation), [Record, Record, Subject, Subject, Replaced, Detail]);
+        assert_eq!(views(Limited), [Record, Subject]);
+        let replaced = RecordVersion { record: record(1), version: 1 };
+        assert_eq!(index.rows(Federation)[4], Row::replaced(&replaced, &LOG, 1, &record(2)));
+        assert_ne!(index.root(Federation), MemoryIndex::new().root(Federation));
+    }
+
+    #[test]
+    fn a_gap_waits_only_for_what_its_own_log_still_owes_everybody() {
+        assert_eq!(after_missing(LOG, Federation), []);
+        assert_eq!(after_missing(LOG, Limited), [View::Void]);
+        assert_eq!(after_missing(OTHER, Federation), [View::Void]);
+    }
+}

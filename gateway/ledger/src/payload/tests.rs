@@ -218,6 +218,7 @@ fn details_read_back_what_they_write() {
     let read = Detail::new(detail()).expect("not void");
     assert_eq!(Detail::parse(&read.encode()), Ok(read.clone()));
     assert_eq!(read.record(), &RecordVersion { record: record(1), version: 2 });
+    assert_eq!((read.message(), read.clone().into_message()), (&detail(), detail()));
     assert_eq!(format!("{read:?}"), "detail of record:gp.example/01010101 version 2");
     let least = v1::RecordDetail {
         class: None,

@@ -114,6 +114,7 @@ fn an_entry_is_header_and_signature_and_nothing_else() {
         long.resize(len, 0);
         SignedTransaction::parse(&long)
     };
+    assert_eq!(MAX_ENTRY_LEN, 512 + 64);
     assert!(matches!(padded(MAX_ENTRY_LEN), Err(EntryError::Header(_))));
     assert_eq!(padded(MAX_ENTRY_LEN + 1), Err(EntryError::TooLarge(MAX_ENTRY_LEN + 1)));
     let shown = format!("{transaction:?}");
