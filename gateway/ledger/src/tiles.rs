@@ -61,10 +61,9 @@ impl Tile {
 ///
 /// Those of level 0 are also the entry bundles of the log.
 pub fn tiles_of(size: u64) -> impl Iterator<Item = Tile> {
-    let hashes_at = move |level: u8| size >> (level * TILE_HEIGHT);
-    let levels = (0..u64::BITS as u8 / TILE_HEIGHT).take_while(move |&level| hashes_at(level) > 0);
-    levels.flat_map(move |level| {
-        let hashes = hashes_at(level);
+    (0..u64::BITS as u8 / TILE_HEIGHT).flat_map(move |level| {
+        // None above the root, and so no tiles.
+        let hashes = size >> (level * TILE_HEIGHT);
         (0..hashes.div_ceil(BUNDLE_ENTRIES)).map(move |index| {
             let width = (hashes - index * BUNDLE_ENTRIES).min(BUNDLE_ENTRIES);
             Tile { level, index, width: width as u16 }

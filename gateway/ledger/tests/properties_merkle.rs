@@ -160,6 +160,13 @@ fn ranges_that_are_no_subtrees_have_no_proofs() {
             assert!(prove_subtree_consistency(&tree, start, end, end.saturating_sub(1)).is_err());
         }
     }
+    for (start, end) in (0..20).flat_map(|start| (start..=20).map(move |end| (start, end))) {
+        for index in 0..=20 {
+            let inside = is_subtree(start, end) && (start..end).contains(&index);
+            let proof = prove_subtree_inclusion(&tree, index, start, end);
+            assert_eq!(proof.is_ok(), inside, "{index} in [{start}, {end})");
+        }
+    }
     assert!(prove_inclusion(&tree, 20, 20).is_err());
     assert!(prove_inclusion(&tree, 0, 0).is_err());
     assert!(prove_inclusion(&tree, 0, 21).is_err(), "the tree is not that large");
