@@ -45,6 +45,8 @@ fn a_whole_receipt_proves_everything_from_the_federation_id() {
     let federation = federation();
     let receipt = receipt_of(&federation);
     assert_eq!((receipt.heads.len(), receipt.members.len()), (2, 2));
+    let parts = format!("{:?}", Retrieval::of(&federation).parts());
+    assert!(parts.contains("completion: true") && !parts.contains("request"), "{parts}");
     let verdict = verify(&receipt, Some(&federation.id())).expect("valid");
     assert_eq!(verdict.kind(), VerdictKind::Complete);
     assert_eq!(verdict.kind().code(), "COMPLETE");

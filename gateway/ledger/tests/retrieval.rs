@@ -7,6 +7,7 @@ use common::retrieval::{
 };
 use common::{CHECKPOINT, FOUNDERS, Federation, SERVICE, TRANSACTION, commitment, name};
 use prost::Message as _;
+use sundbro_ledger::canonical::CanonicalError;
 use sundbro_ledger::checkpoint::{Checkpoint, sign_checkpoint};
 use sundbro_ledger::drafting::Draft;
 use sundbro_ledger::ids::RootHash;
@@ -246,6 +247,24 @@ fn each_rule_of_a_grant_refuses_what_breaks_it() {
         change(&mut wire);
         assert!(Grant::parse(&wire.encode_to_vec()).is_err(), "{what}");
     }
+}
+
+#[test]
+fn a_grant_may_have_73_728_bytes_and_no_more() {
+    let federation = Federation::found();
+    let all = Retrieval::of(&federation);
+    let mut wire = v1::RetrievalGrant::decode(all.grant.bytes().clone()).expect("a grant");
+    let mut padded = |len: usize| {
+        // A length of three bytes, whatever it is here.
+        wire.checkpoint = vec![1; 70_000].into();
+        wire.checkpoint = vec![1; 70_000 + len - wire.encoded_len()].into();
+        assert_eq!(wire.encoded_len(), len);
+        Grant::parse(&wire.encode_to_vec()).err()
+    };
+    assert_eq!(padded(73_728), None);
+    let too_large = CanonicalError::TooLarge { len: 73_729, max: 73_728 };
+    let refused = RetrievalError::Canonical { message: "grant", source: too_large };
+    assert_eq!(padded(73_729), Some(refused));
 }
 
 #[test]

@@ -168,7 +168,11 @@ mod tests {
             let too_many = Err(ReceiptError::TooMany { what, limit });
             assert_eq!(check(&[inside(limit), inside(limit + 1)].concat()), too_many);
         }
-        assert_eq!(check(&field(2, &field(2, &[]))), Err(ReceiptError::NotAReceipt));
+        let signed = |len: usize| check(&field(2, &field(2, &vec![1; len])));
+        assert_eq!(signed(SIGNATURE_LEN), Ok(()));
+        for too_short in [0, SIGNATURE_LEN - 1] {
+            assert_eq!(signed(too_short), Err(ReceiptError::NotAReceipt));
+        }
     }
 
     #[test]
