@@ -20,8 +20,6 @@ use crate::transaction::{
 
 /// First byte of a stored head.
 const HEAD_VERSION: u8 = 1;
-/// Length of a stored head without its frontier hashes.
-const HEAD_FIXED_LEN: usize = 1 + 32 + 32 + 8 + 4 + 4 + 8;
 
 /// What a charter says of the key that a header names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,16 +293,14 @@ impl LogHead {
     /// For storage: version u8 = 1 ‖ log id 32 ‖ previous leaf 32 ‖ charter version u64 ‖ key id u32 ‖ incarnation u32 ‖
     /// size u64 ‖ frontier hashes, all big-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let nodes = self.frontier.nodes();
-        let mut bytes = Vec::with_capacity(HEAD_FIXED_LEN + 32 * nodes.len());
-        bytes.push(HEAD_VERSION);
+        let mut bytes = vec![HEAD_VERSION];
         bytes.extend_from_slice(self.log_id.as_bytes());
         bytes.extend_from_slice(self.previous_leaf.as_bytes());
         bytes.extend_from_slice(&self.charter_version.to_be_bytes());
         bytes.extend_from_slice(&self.key_id.to_be_bytes());
         bytes.extend_from_slice(&self.incarnation.to_be_bytes());
         bytes.extend_from_slice(&self.size().to_be_bytes());
-        for node in nodes {
+        for node in self.frontier.nodes() {
             bytes.extend_from_slice(node.as_bytes());
         }
         bytes
