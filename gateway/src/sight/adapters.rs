@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use sundbro_adapters::QuarantineReason;
 use sundbro_store::{Store, StoreError};
 
 use super::sheet::{Metric, Sheet, number};
@@ -124,7 +125,10 @@ pub(super) fn write(ingests: &Ingests, rows: &BTreeMap<String, Rows>, sheet: &mu
         let rows = rows.get(name).cloned().unwrap_or_default();
         records.put(&label, number(rows.records));
         quarantined.put(&[name, ALL], number(rows.quarantined.values().sum()));
-        for (reason, count) in &rows.quarantined {
+        // It is alerted of, so it is there before it happens.
+        let mut reasons = BTreeMap::from([(QuarantineReason::FolderEmptied.code().to_owned(), 0)]);
+        reasons.extend(rows.quarantined);
+        for (reason, count) in &reasons {
             quarantined.put(&[name, reason], number(*count));
         }
         let counts = &ingest.scans().0;
