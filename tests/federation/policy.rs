@@ -32,7 +32,7 @@ fn a_policy_changes_while_the_gateway_runs_and_only_if_it_is_valid() {
     let [owner, other] = &federation.members[..] else { panic!("two") };
     let document = owner.write_document();
     owner.await_registered(&[document]);
-    let located = other.await_located("it is found", |it| it.of(&owner.name) == 1);
+    let located = other.await_located("it is found", |it| it.of(&owner.name) == 1 && it.is_whole());
     let record = &located.pointers[0].name;
     let code = |role: &str| other.get(record, role).0.code;
 

@@ -76,7 +76,7 @@ fn with_no_version_in_common_it_is_said_who_must_upgrade() {
     }
     for (here, there) in [(a, c), (c, a)] {
         let located = here.await_located("it comes through the one between", |it| {
-            it.of(&there.name) == 2 && it.pointers.iter().all(|pointer| pointer.detail.is_some())
+            it.of(&there.name) == 2 && it.is_whole()
         });
         assert!(!located.coverage.replication_complete, "its own gateway was not heard");
     }

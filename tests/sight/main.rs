@@ -82,13 +82,15 @@ fn something_happens(federation: &Federation) {
     let documents = hospital.write_documents(4);
     hospital.await_registered(&documents);
     std::fs::write(hospital.documents().join("nothing.txt"), "nothing").expect("written");
-    let at_gp = gp.await_located("the records are seen", |it| it.of(&hospital.name) == 4);
+    let at_gp =
+        gp.await_located("the records are seen", |it| it.of(&hospital.name) == 4 && it.is_whole());
     drop(gp.retrieve(&at_gp.pointers[0].name));
     assert_eq!(gp.get(&at_gp.pointers[0].name, "clerk").0.code, 4, "refused");
     assert_eq!(hospital.get(&at_gp.pointers[0].name, "clerk").0.code, 4, "refused to ourselves");
     let own = gp.write_document();
     gp.await_registered(&[own]);
-    let own = hospital.await_located("the other's record is seen", |it| it.of(&gp.name) == 1);
+    let own = hospital
+        .await_located("the other's record is seen", |it| it.of(&gp.name) == 1 && it.is_whole());
     let of_gp = own.pointers.iter().find(|pointer| pointer.custodian == gp.name).expect("seen");
     drop(hospital.retrieve(&of_gp.name));
     // Its source is gone before anybody has looked again: neither served nor fetched.

@@ -28,6 +28,11 @@ pub struct Located {
 }
 
 impl Located {
+    /// Whether the details of all pointers are here: they come after what refers to them.
+    pub fn is_whole(&self) -> bool {
+        self.pointers.iter().all(|pointer| pointer.detail.is_some())
+    }
+
     /// How many records one member holds.
     pub fn of(&self, custodian: &str) -> usize {
         self.pointers.iter().filter(|pointer| pointer.custodian == custodian).count()
