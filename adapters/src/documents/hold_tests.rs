@@ -83,10 +83,11 @@ fn a_note_left_in_the_folder_does_not_make_it_the_share() {
     folder.put("new.xml", &cda("new"));
     let mut lines = Vec::new();
     let adapter = folder.adapter();
-    let _ = adapter.scan(&folder.known, &mut |change| {
+    let scanned = adapter.scan(&folder.known, &mut |change| {
         lines.push(change.source_key().for_operator());
         ControlFlow::Continue(())
     });
+    assert!(matches!(scanned, Err(ScanError::Emptied { .. })));
     assert_eq!(lines, ["new.xml"]);
 }
 
@@ -161,42 +162,14 @@ fn the_innermost_folder_that_lost_its_files_is_told() {
     assert_eq!(folder.pass(&adapter).0, ["! ward FOLDER_EMPTIED", "! ward/a FOLDER_EMPTIED"]);
 }
 
-/// What is known, while all of it is to be read again: the settings changed.
-struct ReadAgain<'k>(&'k MemoryItems);
-
-impl KnownItems for ReadAgain<'_> {
-    fn fingerprint(&self, _: &SourceKey) -> Option<Fingerprint> {
-        None
-    }
-
-    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        self.0.registered(source_key)
-    }
-
-    fn is_withheld(&self, folder: &SourceKey) -> bool {
-        self.0.is_withheld(folder)
-    }
-
-    fn was_emptied(&self) -> bool {
-        self.0.was_emptied()
-    }
-
-    fn holder_of(&self, document_id: &crate::item::DocumentIdDigest) -> Option<SourceKey> {
-        self.0.holder_of(document_id)
-    }
-
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
-        self.0.for_each(visit);
-    }
-}
-
 /// A slip in `identifier_systems` withdrew everything. That a document is restricted is believed at once.
 #[test]
 fn a_slip_in_the_settings_withdraws_nothing() {
     let mut folder = guarded("");
     let again = |folder: &Folder| {
         let mut told = Vec::new();
-        let scanned = folder.adapter().scan(&ReadAgain(&folder.known), &mut |change| {
+        let known = Altered { read_again: true, ..Altered::new(&folder.known) };
+        let scanned = folder.adapter().scan(&known, &mut |change| {
             told.push(change);
             ControlFlow::Continue(())
         });

@@ -71,8 +71,7 @@ impl Pointing {
         if candidate.sidecar.is_some() || candidate.beside.is_some() || self.to.contains_key(key) {
             return false;
         }
-        let name = core::str::from_utf8(key.as_bytes()).unwrap_or_default();
-        let unclear = walk::is_json(name)
+        let unclear = walk::is_json(key.as_bytes())
             && (!before.is_known || before.unclear.contains(key))
             && candidate.fingerprint.size_bytes <= most
             && root.file(key).is_ok_and(|(file, _)| attachment::place(&file).is_err());
@@ -112,8 +111,7 @@ impl Pointing {
         known: Option<Fingerprint>,
         most: u64,
     ) {
-        let name = core::str::from_utf8(candidate.key.as_bytes()).unwrap_or_default();
-        if candidate.sidecar.is_some() || !walk::is_json(name) {
+        if candidate.sidecar.is_some() || !walk::is_json(candidate.key.as_bytes()) {
             return;
         }
         let remembered = before.to.get(&candidate.key);

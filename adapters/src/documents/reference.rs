@@ -135,7 +135,8 @@ fn beside(url: &str) -> Option<String> {
     let path = unescaped(url).filter(|_| !url.bytes().any(bad))?;
     let plain = |name: &str| !name.is_empty() && !is_ignored(name);
     // What stands in a JSON file describes itself.
-    let whole = path.split('/').all(plain) && !is_json(&path) && !path.contains(char::is_control);
+    let whole =
+        path.split('/').all(plain) && !is_json(path.as_bytes()) && !path.contains(char::is_control);
     whole.then_some(path)
 }
 

@@ -3,7 +3,6 @@
 use super::super::walk::Seen;
 use super::hold::{add, gone, gone_by, guarded, remove};
 use super::*;
-use crate::item::DocumentIdDigest;
 use crate::reason::QuarantineReason;
 
 const HELD: u64 = 10;
@@ -212,44 +211,14 @@ fn files_that_are_empty_for_a_while_stay_registered() {
     assert!(folder.known.registered(&SourceKey::from_bytes("0.xml")).is_some());
 }
 
-/// What is known, by a store that fails when it is asked the second time.
-struct Failing<'k>(&'k MemoryItems, AtomicU64);
-
-impl KnownItems for Failing<'_> {
-    fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        self.0.fingerprint(source_key)
-    }
-
-    fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        self.0.registered(source_key)
-    }
-
-    fn is_withheld(&self, folder: &SourceKey) -> bool {
-        self.0.is_withheld(folder)
-    }
-
-    fn was_emptied(&self) -> bool {
-        self.0.was_emptied()
-    }
-
-    fn holder_of(&self, document_id: &DocumentIdDigest) -> Option<SourceKey> {
-        self.0.holder_of(document_id)
-    }
-
-    fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
-        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.0.for_each(visit);
-        }
-    }
-}
-
+/// What is known is read twice, and the store fails the second time.
 #[test]
 fn a_store_that_fails_withdraws_nothing() {
     let mut folder = with_others("ward/");
     folder.settings.settle = Duration::ZERO;
     remove(&folder, "ward/", 0..HELD);
     let mut told = Vec::new();
-    let known = Failing(&folder.known, AtomicU64::new(0));
+    let known = Altered { readable: 1, ..Altered::new(&folder.known) };
     let scanned = folder.adapter().scan(&known, &mut |change| {
         told.push(change);
         ControlFlow::Continue(())

@@ -314,36 +314,56 @@ fn files_above_the_parse_limit_need_a_sidecar() {
     assert_eq!(folder.scan(), ["+ a.xml"]);
 }
 
-/// What is known, until enough has been asked.
-struct Impatient<'k>(&'k MemoryItems, AtomicU64);
+/// What is known, as a gateway may answer that stops, whose settings changed, or whose store fails.
+struct Altered<'k> {
+    known: &'k MemoryItems,
+    /// Everything is to be read again.
+    read_again: bool,
+    /// The gateway stops when it was asked so often whether it does.
+    stops_after: u64,
+    /// How often everything known can be read.
+    readable: u64,
+    asked: AtomicU64,
+    read: AtomicU64,
+}
 
-impl KnownItems for Impatient<'_> {
+impl<'k> Altered<'k> {
+    /// As it is.
+    fn new(known: &'k MemoryItems) -> Self {
+        let (asked, read) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { known, read_again: false, stops_after: u64::MAX, readable: u64::MAX, asked, read }
+    }
+}
+
+impl KnownItems for Altered<'_> {
     fn fingerprint(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        self.0.fingerprint(source_key)
+        if self.read_again { None } else { self.known.fingerprint(source_key) }
     }
 
     fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        self.0.registered(source_key)
+        self.known.registered(source_key)
     }
 
     fn is_withheld(&self, folder: &SourceKey) -> bool {
-        self.0.is_withheld(folder)
+        self.known.is_withheld(folder)
     }
 
     fn was_emptied(&self) -> bool {
-        self.0.was_emptied()
+        self.known.was_emptied()
     }
 
     fn holder_of(&self, document_id: &crate::item::DocumentIdDigest) -> Option<SourceKey> {
-        self.0.holder_of(document_id)
+        self.known.holder_of(document_id)
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(SourceKey, Option<Fingerprint>)) {
-        self.0.for_each(visit);
+        if self.read.fetch_add(1, Ordering::SeqCst) < self.readable {
+            self.known.for_each(visit);
+        }
     }
 
     fn should_stop(&self) -> bool {
-        self.1.fetch_add(1, Ordering::SeqCst) >= 20
+        self.asked.fetch_add(1, Ordering::SeqCst) >= self.stops_after
     }
 }
 
@@ -357,7 +377,7 @@ fn a_scan_ends_in_the_middle_of_a_huge_file_when_it_is_told_to() {
     file.set_len(1 << 40).unwrap();
     folder.written("huge.bin", LONG_AGO);
     folder.put("huge.bin.meta.json", SIDECAR);
-    let known = Impatient(&folder.known, AtomicU64::new(0));
+    let known = Altered { stops_after: 20, ..Altered::new(&folder.known) };
     let report = folder.adapter().scan(&known, &mut |_| panic!("nothing was read")).unwrap();
     assert_eq!((report.found, report.quarantined, report.complete), (0, 0, false));
 }
@@ -371,7 +391,7 @@ fn a_scan_that_finds_nothing_new_ends_when_it_is_told_to_and_calls_nothing_gone(
     }
     folder.scan();
     fs::remove_file(folder.path("29/a.xml")).unwrap();
-    let known = Impatient(&folder.known, AtomicU64::new(0));
+    let known = Altered { stops_after: 20, ..Altered::new(&folder.known) };
     let report = folder.adapter().scan(&known, &mut |_| panic!("nothing is new")).unwrap();
     assert!(report.unchanged < 29 && !report.complete && report.gone == 0, "{report:?}");
 }

@@ -98,8 +98,8 @@ pub(crate) fn walk(
         let mut below = Vec::new();
         // What describes other files comes before what it describes.
         let (first, then) = (folder.names.iter(), folder.names.iter());
-        let first = first.filter(|name| is_json_name(name));
-        for name in first.chain(then.filter(|name| !is_json_name(name))) {
+        let first = first.filter(|name| is_json(name.as_bytes()));
+        for name in first.chain(then.filter(|name| !is_json(name.as_bytes()))) {
             // Here and not at the visitor: of a million folders or links it hears nothing.
             if stop() {
                 return Ok(ControlFlow::Break(()));
@@ -228,12 +228,8 @@ pub(crate) fn is_ignored(name: &str) -> bool {
 }
 
 /// Whether a file may describe others.
-pub(crate) fn is_json(name: &str) -> bool {
-    name.len() >= 5 && name.as_bytes()[name.len() - 5..].eq_ignore_ascii_case(b".json")
-}
-
-fn is_json_name(name: &OsStr) -> bool {
-    name.to_str().is_some_and(is_json)
+pub(crate) fn is_json(name: &[u8]) -> bool {
+    name.last_chunk::<5>().is_some_and(|end| end.eq_ignore_ascii_case(b".json"))
 }
 
 /// The looks of a sidecar in one number, never 0.
