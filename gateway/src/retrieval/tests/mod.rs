@@ -2,13 +2,15 @@
 //! over memory, a fake local system and a clock that stands still.
 
 mod keeping;
+mod line;
 mod owner;
 mod refusal;
 mod requester;
+mod source;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -17,10 +19,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
-use sundbro_adapters::adapter::{
-    Adapter, Content, Emit, Health, KnownItems, OpenError, ReadError, ScanError, ScanReport,
-};
-use sundbro_adapters::item::{Fingerprint, SourceKey};
+use sundbro_adapters::adapter::Adapter;
 use sundbro_ledger::blob::Blob;
 use sundbro_ledger::card::make_card;
 use sundbro_ledger::charter::{Charter, Environment};
@@ -42,9 +41,11 @@ use sundbro_store::{
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::{Channel, Endpoint as TonicEndpoint, Server};
+use tonic::transport::{Channel, Endpoint as TonicEndpoint};
 
+pub(super) use self::line::Line;
+use self::source::FINGERPRINT;
+pub(super) use self::source::{FakeSource, Mode};
 use super::NowMillis;
 use super::acknowledge::{AcknowledgeContext, Acknowledgements};
 use super::channels::{NoChannel, PeerChannels};
@@ -54,9 +55,7 @@ use super::service::RetrievalApi;
 use super::signer::ServiceSigner;
 use crate::caller::{LocalClient, Peer};
 use crate::charter_book::CharterBook;
-use crate::client::DialError;
 use crate::config::{CertificateMatch, ClientRule};
-use crate::dial_cause::DialCause;
 use crate::policy::{Policy, PolicyBook};
 
 pub(super) const HOSPITAL: &str = "hospital.example";
@@ -261,83 +260,6 @@ fn signer_of(keys: &Keys, charter: &Arc<CharterBook>) -> Arc<ServiceSigner> {
     let federation_id = charter.history().federation_id();
     let signer = ServiceSigner::new(keys.0.clone(), federation_id, keys.key(3), charter.clone());
     Arc::new(signer)
-}
-
-/// What the fake source does when a record is opened or read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Whole,
-    ChangedOnOpen,
-    ChangedWhileRead,
-    OtherBytes,
-    Longer,
-    Fails,
-    /// Does not come to an end of opening it.
-    Hangs,
-    /// Whole, in so many pieces that no buffer on the way holds them all.
-    InSmallPieces,
-}
-
-/// A local system that holds one document.
-pub(super) struct FakeSource {
-    pub(super) mode: Mutex<Mode>,
-    pub(super) opened: AtomicUsize,
-}
-
-const FINGERPRINT: Fingerprint =
-    Fingerprint { size_bytes: 600_000, modified_ns: 1, inode: 2, companion: 0 };
-
-impl Adapter for FakeSource {
-    fn name(&self) -> &str {
-        "documents"
-    }
-
-    fn settings_digest(&self) -> [u8; 32] {
-        [0; 32]
-    }
-
-    fn scan(&self, _: &dyn KnownItems, _: Emit<'_>) -> Result<ScanReport, ScanError> {
-        Ok(ScanReport::default())
-    }
-
-    fn changed(&self) -> BoxFuture<'_, ()> {
-        std::future::pending().boxed()
-    }
-
-    fn open<'a>(
-        &'a self,
-        _: &'a SourceKey,
-        expected: &'a Fingerprint,
-    ) -> BoxFuture<'a, Result<Content, OpenError>> {
-        self.opened.fetch_add(1, Ordering::SeqCst);
-        let mode = *self.mode.lock().expect("lock");
-        assert_eq!(*expected, FINGERPRINT);
-        let mut bytes = content();
-        match mode {
-            Mode::ChangedOnOpen => {
-                let current = Fingerprint { modified_ns: 9, ..FINGERPRINT };
-                return async move { Err(OpenError::Changed { current }) }.boxed();
-            }
-            Mode::Hangs => return std::future::pending().boxed(),
-            Mode::OtherBytes => bytes[400_000] ^= 1,
-            Mode::Longer => bytes.push(0),
-            Mode::Whole | Mode::ChangedWhileRead | Mode::Fails | Mode::InSmallPieces => {}
-        }
-        let piece_bytes = if matches!(mode, Mode::InSmallPieces) { 100 } else { 256 * 1024 };
-        let pieces = bytes.chunks(piece_bytes).map(Bytes::copy_from_slice).map(Ok);
-        let mut pieces: Vec<Result<Bytes, ReadError>> = pieces.collect();
-        match mode {
-            Mode::ChangedWhileRead => pieces[1] = Err(ReadError::Changed),
-            Mode::Fails => pieces[1] = Err(ReadError::Failed(std::io::Error::other("gone"))),
-            _ => {}
-        }
-        let stream = futures_util::stream::iter(pieces).boxed();
-        async move { Ok(Content { size_bytes: FINGERPRINT.size_bytes, stream }) }.boxed()
-    }
-
-    fn health(&self) -> Health {
-        Health::Ready
-    }
 }
 
 fn object(id: [u8; 16]) -> v1::ObjectId {
@@ -550,87 +472,6 @@ impl World {
             acknowledgements: Acknowledgements::new(),
             peers: Arc::new(crate::hub::PeerTable::new()),
         }
-    }
-}
-
-/// A wire to one gateway, as if `caller` had shown its certificate. Can be cut.
-pub(super) struct Line {
-    up: Arc<AtomicBool>,
-    channel: Channel,
-}
-
-impl Line {
-    pub(super) fn cut(&self) {
-        self.up.store(false, Ordering::SeqCst);
-    }
-
-    pub(super) fn heal(&self) {
-        self.up.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn channel(&self) -> Channel {
-        self.channel.clone()
-    }
-
-    /// To this owner's service.
-    pub(super) fn to(owner: Arc<Owner>, caller: &str) -> Arc<Self> {
-        let peer = Peer::new(name(caller));
-        let service = RetrievalServiceServer::with_interceptor(
-            RetrievalApi::new(owner),
-            move |mut request: tonic::Request<()>| {
-                request.extensions_mut().insert(peer.clone());
-                Ok(request)
-            },
-        );
-        Self::to_service(service)
-    }
-
-    pub(super) fn to_service<S>(service: S) -> Arc<Self>
-    where
-        S: tower_service::Service<
-                http::Request<tonic::body::Body>,
-                Error = std::convert::Infallible,
-            > + tonic::server::NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Response: axum::response::IntoResponse,
-        S::Future: Send + 'static,
-    {
-        let (dialled, accepted) = mpsc::unbounded_channel::<DuplexStream>();
-        let incoming = UnboundedReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-        let up = Arc::new(AtomicBool::new(true));
-        let is_up = up.clone();
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let (dialled, up) = (dialled.clone(), is_up.load(Ordering::SeqCst));
-            async move {
-                if !up {
-                    return Err(refused());
-                }
-                let (ours, theirs) = tokio::io::duplex(64 * 1024);
-                dialled.send(theirs).map_err(|_| refused())?;
-                Ok(TokioIo::new(ours))
-            }
-        });
-        let endpoint = TonicEndpoint::from_static("http://in.memory");
-        Arc::new(Self { up, channel: endpoint.connect_with_connector_lazy(connector) })
-    }
-}
-
-fn refused() -> DialError {
-    DialError {
-        member: name(HOSPITAL),
-        address: crate::config::Endpoint::parse("localhost:1").expect("endpoint"),
-        cause: DialCause::ConnectionRefused,
-        source: std::io::ErrorKind::ConnectionRefused.into(),
-    }
-}
-
-impl PeerChannels for Line {
-    fn channel(&self, _: &MemberName) -> Result<Channel, NoChannel> {
-        Ok(self.channel.clone())
     }
 }
 
