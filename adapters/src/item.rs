@@ -34,10 +34,26 @@ impl SourceKey {
         &self.0
     }
 
+    /// The first 16 bytes of its SHA-256: a set of a million keys takes 16 MB however long the names are. Never shown: a
+    /// guess could be tested against it.
+    pub fn short_digest(&self) -> ShortDigest {
+        short_digest(&self.0)
+    }
+
     /// Its text, for an operator's table on this machine. Never for a log or another member.
     pub fn for_operator(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
+}
+
+/// A key, or a folder of one, in 16 bytes.
+pub type ShortDigest = [u8; 16];
+
+pub(crate) fn short_digest(key: &[u8]) -> ShortDigest {
+    let digest: [u8; 32] = Sha256::digest(key).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
 }
 
 impl fmt::Debug for SourceKey {

@@ -47,7 +47,7 @@ pub use adapter::{
 };
 pub use item::{
     ClinicalPeriod, Coding, Confidentiality, DocumentId, DocumentIdDigest, Fingerprint,
-    FoundDocument, FoundWarning, Identifier, Lifecycle, SourceKey,
+    FoundDocument, FoundWarning, Identifier, Lifecycle, ShortDigest, SourceKey,
 };
 pub use memory::MemoryItems;
 pub use profile::{Accepted, IdentifierNote, Profile, Rejected, UnknownProfile};

@@ -5,16 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sha2::{Digest, Sha256};
-
 use crate::adapter::KnownItems;
-use crate::item::{Fingerprint, SourceKey};
+use crate::item::{Fingerprint, ShortDigest, SourceKey, short_digest};
 
 /// From this many registered items on, a folder that lost most of them is taken for a share that is not mounted.
 pub(crate) const GUARDED: u64 = 10;
-
-/// A key in 16 bytes: a million of them are 16 MB however long the names are.
-pub(crate) type ShortDigest = [u8; 16];
 
 /// What a pass saw.
 #[derive(Default)]
@@ -89,7 +84,7 @@ impl Sight {
     }
 
     pub(crate) fn see(&mut self, key: &SourceKey) {
-        self.seen.insert(short_digest(key.as_bytes()));
+        self.seen.insert(key.short_digest());
     }
 
     /// A registered item stands there.
@@ -106,12 +101,12 @@ impl Sight {
 
     /// A file that another one describes.
     pub(crate) fn see_described(&mut self, key: &SourceKey) {
-        self.described.insert(short_digest(key.as_bytes()));
+        self.described.insert(key.short_digest());
     }
 
     /// A file stands there under a name that was not registered.
     pub(crate) fn arrive(&mut self, key: &SourceKey, looks: &Fingerprint) {
-        self.new.insert(short_digest(key.as_bytes()));
+        self.new.insert(key.short_digest());
         self.arrived.insert(kept(looks));
     }
 
@@ -134,7 +129,7 @@ impl Sight {
         let mut hidden: Vec<SourceKey> = Vec::new();
         let mut count = 0;
         known.for_each(&mut |key, registered| {
-            let digest = short_digest(key.as_bytes());
+            let digest = key.short_digest();
             // What came in this pass may be registered by now, and makes up for nothing that was known before.
             count += u64::from(registered.is_some() && !self.new.contains(&digest));
             if self.seen.contains(&digest) {
@@ -220,7 +215,7 @@ impl Sight {
             return folders;
         }
         known.for_each(&mut |key, registered| {
-            let is_new = self.new.contains(&short_digest(key.as_bytes()));
+            let is_new = self.new.contains(&key.short_digest());
             if registered.is_none() || is_new || is_in_or_below(&key, removed) {
                 return;
             }
@@ -280,13 +275,6 @@ pub(crate) fn folders_of(key: &SourceKey) -> impl Iterator<Item = &[u8]> {
 fn folders_of_bytes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     ends.filter_map(|(end, _)| key.get(..end))
-}
-
-fn short_digest(key: &[u8]) -> ShortDigest {
-    let digest: [u8; 32] = Sha256::digest(key).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest[..16]);
-    short
 }
 
 fn is_in_or_below(key: &SourceKey, folders: &HashSet<&[u8]>) -> bool {

@@ -39,10 +39,9 @@ use tokio::sync::Notify;
 use crate::adapter::{
     Adapter, Content, Emit, Health, KnownItems, OpenError, ScanError, ScanReport,
 };
-use crate::item::{Fingerprint, SourceKey};
+use crate::item::{Fingerprint, ShortDigest, SourceKey};
 
 use beneath::{Identity, Root};
-use gone::ShortDigest;
 pub use held::{Held, read_held};
 use pass::{Pass, Restless};
 use pointing::Pointing;

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sundbro_adapters::{
-    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, QuarantineReason, SourceKey,
+    Adapter, DocumentIdDigest, Fingerprint, FoundDocument, KnownItems, QuarantineReason,
+    ShortDigest, SourceKey,
 };
 use sundbro_store::{Locator, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ const PAGE: usize = 1024;
 pub(super) struct SeenItems {
     aside: HashMap<SourceKey, Aside>,
     /// While everything is read again: the items that were, in 16 bytes each.
-    read: Option<HashSet<[u8; 16]>>,
+    read: Option<HashSet<ShortDigest>>,
     /// Who holds a document id. A renamed item and its old name hold it together for a moment.
     holders: BTreeSet<(DocumentIdDigest, SourceKey)>,
     /// The document id that an item holds: the way back.
@@ -99,13 +100,13 @@ impl SeenItems {
     /// An item was read, and what became of it is durable.
     pub(super) fn was_read(&mut self, key: &SourceKey) {
         if let Some(read) = &mut self.read {
-            read.insert(short_digest(key));
+            read.insert(key.short_digest());
         }
     }
 
     /// Whether an item is to be read, however it looks.
     fn is_to_be_read(&self, key: &SourceKey) -> bool {
-        self.read.as_ref().is_some_and(|read| !read.contains(&short_digest(key)))
+        self.read.as_ref().is_some_and(|read| !read.contains(&key.short_digest()))
     }
 
     fn hold(&mut self, id: DocumentIdDigest, key: SourceKey) {
@@ -195,12 +196,4 @@ impl KnownItems for Known {
 fn looks(locator: &Locator) -> Option<Fingerprint> {
     let bytes = <&[u8; Fingerprint::LEN]>::try_from(&locator.fingerprint[..]).ok()?;
     locator.live.then(|| Fingerprint::from_bytes(bytes))
-}
-
-fn short_digest(key: &SourceKey) -> [u8; 16] {
-    use sha2::{Digest as _, Sha256};
-    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest[..16]);
-    short
 }

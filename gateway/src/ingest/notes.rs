@@ -1,7 +1,9 @@
 //! What an ingest leaves for a process after it: how its source was last read, and whether most of it was missing.
 //!
-//! Each is a small file in the data folder. One that is lost costs a reading, or an operator's decision anew.
+//! Each is a small file in the data folder. Without the first, everything is read once more; without the second a source
+//! that is partly back would be judged as it stands, so that one is durable before the next look.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,8 +56,14 @@ impl Notes {
             return;
         }
         let note = self.stem.with_extension("emptied");
-        let done = if emptied { std::fs::write(note, "") } else { std::fs::remove_file(note) };
-        if let Err(error) = done {
+        let done = if emptied {
+            File::create(&note).and_then(|file| file.sync_all())
+        } else {
+            std::fs::remove_file(&note)
+        };
+        let folder =
+            self.stem.parent().map_or(Ok(()), |dir| File::open(dir).and_then(|dir| dir.sync_all()));
+        if let Err(error) = done.and(folder) {
             let adapter = self.adapter.name();
             tracing::warn!(adapter, %error, "whether most of the source is missing is not remembered over a start");
         }
