@@ -19,6 +19,7 @@ use sundbro_store::{CheckpointRow, LogState, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::publisher::fold_all;
+use crate::replication::Electorate;
 use crate::tls::{Standing, TrustBook};
 
 /// Why the stored charters cannot be followed.
@@ -129,6 +130,15 @@ impl CharterBook {
     /// Whether a member takes part.
     pub fn is_active(&self, member: &MemberName) -> bool {
         self.standing(member) == Standing::Active
+    }
+
+    /// Who answers whether `own` may sign its log, and how many of them must.
+    pub fn electorate(&self, own: &MemberName) -> Electorate {
+        let history = self.history.load();
+        let charter = history.current();
+        let names = charter.active_members().map(|entry| entry.name.clone());
+        let peers = names.filter(|name| name != own).collect();
+        Electorate { peers, needed: charter.quorums().recovery as usize }
     }
 
     /// Hears of every change of what is in force, or of what stands twice; counts them.

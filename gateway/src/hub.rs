@@ -94,8 +94,6 @@ impl PeerView {
 struct PeerRow {
     view: PeerView,
     sessions: u32,
-    /// Of the newest start that the peer told of: tells clones of one machine apart.
-    instance_id: [u8; 16],
 }
 
 /// What is known about every peer's gateway. In memory only: after a restart nothing is known.
@@ -140,7 +138,6 @@ impl PeerTable {
     /// A session's Hello was accepted. The peer is reachable until the returned value, and those of other sessions
     /// with it, are dropped.
     pub fn opened(self: &Arc<Self>, member: &MemberName, hello: PeerHello) -> OpenSession {
-        let mut is_clone = false;
         self.change(member, |row| {
             row.sessions += 1;
             if !row.view.reachable {
@@ -150,15 +147,9 @@ impl PeerTable {
             row.view.cause = None;
             row.view.software = hello.software;
             row.view.charter_version = hello.charter_version;
-            let known = row.view.incarnation;
-            is_clone = hello.incarnation < known
-                || (hello.incarnation == known && hello.instance_id != row.instance_id);
-            if hello.incarnation > known {
-                row.view.incarnation = hello.incarnation;
-                row.instance_id = hello.instance_id;
-            }
+            row.view.incarnation = row.view.incarnation.max(hello.incarnation);
         });
-        OpenSession { table: Arc::clone(self), member: member.clone(), cause: "CLOSED", is_clone }
+        OpenSession { table: Arc::clone(self), member: member.clone(), cause: "CLOSED" }
     }
 
     /// The peer told us its heads, its own log among them, and we found that one good.
@@ -203,11 +194,7 @@ impl PeerTable {
     }
 
     fn change(&self, member: &MemberName, change: impl FnOnce(&mut PeerRow)) {
-        let unknown = || PeerRow {
-            view: PeerView::unknown(Instant::now()),
-            sessions: 0,
-            instance_id: [0; 16],
-        };
+        let unknown = || PeerRow { view: PeerView::unknown(Instant::now()), sessions: 0 };
         change(self.rows().entry(member.clone()).or_insert_with(unknown));
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -225,8 +212,6 @@ pub struct PeerHello {
     pub software: String,
     /// How often its gateway was started.
     pub incarnation: u32,
-    /// Random at every start.
-    pub instance_id: [u8; 16],
     /// Newest charter version that it follows.
     pub charter_version: u64,
 }
@@ -237,16 +222,9 @@ pub struct OpenSession {
     table: Arc<PeerTable>,
     member: MemberName,
     cause: &'static str,
-    is_clone: bool,
 }
 
 impl OpenSession {
-    /// Whether the peer is an older start of its gateway than one that we know, or a second one of the same number: a
-    /// database that was put back, or a clone. Nothing that it signs is taken from it.
-    pub fn is_clone(&self) -> bool {
-        self.is_clone
-    }
-
     /// What the table says about the peer once the session is over.
     pub fn ends_because(&mut self, cause: &'static str) {
         self.cause = cause;
@@ -264,24 +242,7 @@ mod tests {
     use super::*;
 
     fn hello() -> PeerHello {
-        PeerHello {
-            software: "sundbro/0.1.0".into(),
-            incarnation: 3,
-            instance_id: [1; 16],
-            charter_version: 2,
-        }
-    }
-
-    #[test]
-    fn an_older_start_and_a_second_instance_are_clones() {
-        let table = Arc::new(PeerTable::new());
-        let gp = MemberName::new("gp.example").expect("name");
-        assert!(!table.opened(&gp, hello()).is_clone());
-        assert!(!table.opened(&gp, hello()).is_clone(), "the same start calls again");
-        assert!(table.opened(&gp, PeerHello { incarnation: 2, ..hello() }).is_clone());
-        assert!(table.opened(&gp, PeerHello { instance_id: [2; 16], ..hello() }).is_clone());
-        let next = PeerHello { incarnation: 4, instance_id: [2; 16], ..hello() };
-        assert!(!table.opened(&gp, next).is_clone());
+        PeerHello { software: "sundbro/0.1.0".into(), incarnation: 3, charter_version: 2 }
     }
 
     #[test]

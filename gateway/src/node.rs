@@ -18,7 +18,6 @@ use sundbro_proto::gateway::v1::audit_service_server::AuditServiceServer;
 use sundbro_proto::gateway::v1::ledger_service_server::LedgerServiceServer;
 use sundbro_proto::gateway::v1::records_service_server::RecordsServiceServer;
 use sundbro_store::Store;
-use sundbro_store::gate::SigningStop;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,7 +33,7 @@ use crate::ingest::{self, IngestContext, Ingests};
 use crate::lobby::Places;
 use crate::locate::{Finder, LocateContext};
 use crate::policy::{PolicyBook, PolicyState};
-use crate::publisher::{self, PublisherContext, PublisherHandle};
+use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
 use crate::replication::{
     FederationEndpoint, OwnIdentity, OwnLogState, Replication, ReplicationContext,
     ReplicationSettings, TlsDial,
@@ -177,17 +176,6 @@ async fn run(
     let hub = Arc::new(Hub::new());
     let peers = Arc::new(PeerTable::new());
 
-    let (publisher, publisher_thread) = publisher::spawn(PublisherContext {
-        member: config.member.clone(),
-        federation_id: config.federation_id,
-        origin,
-        keys: keys.clone(),
-        store: store.clone(),
-        charter: charter.clone(),
-        hub: hub.clone(),
-    })
-    .map_err(|error| failed(error.into()))?;
-
     let mut instance_id = [0; 16];
     getrandom::fill(&mut instance_id)
         .map_err(|_| CliError::new(Exit::Failed, "the operating system gives no random bytes"))?;
@@ -200,7 +188,6 @@ async fn run(
         own: OwnIdentity {
             member: config.member.clone(),
             log: own_log,
-            incarnation: store.incarnation(),
             instance_id,
             sealing: SealingKey::new(sealing_key_id(&charter, &config.member), &keys.sealing),
         },
@@ -213,6 +200,18 @@ async fn run(
         },
         stop: stop.clone(),
     });
+    let (publisher, publisher_thread) = publisher::spawn(PublisherContext {
+        member: config.member.clone(),
+        federation_id: config.federation_id,
+        origin,
+        keys: keys.clone(),
+        store: store.clone(),
+        charter: charter.clone(),
+        hub: hub.clone(),
+        own_log: replication.own_log().clone(),
+    })
+    .map_err(|error| failed(error.into()))?;
+
     tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
 
     let ingests = start_ingests(
@@ -288,7 +287,7 @@ async fn run(
         charter: charter.clone(),
         subjects: subjects.clone(),
         peers: peers.clone(),
-        publisher,
+        publisher: publisher.clone(),
         ingests: ingests.clone(),
         retrievals: [owner.counts().clone(), requester.counts().clone()],
         federation: federation_tls.clone(),
@@ -323,6 +322,7 @@ async fn run(
             subjects: subjects.clone(),
             operations: Arc::new(Assembled {
                 store,
+                publisher: publisher.clone(),
                 ingests,
                 sight: sight.clone(),
                 policy: policy.clone(),
@@ -380,14 +380,19 @@ async fn run(
 /// What status shows and only the assembled gateway knows.
 struct Assembled {
     store: Arc<Store>,
+    publisher: PublisherHandle,
     ingests: Arc<Ingests>,
     policy: Arc<PolicyBook>,
     sight: Arc<Sight>,
 }
 
 impl Operations for Assembled {
-    fn signing_stop(&self) -> Option<SigningStop> {
-        self.store.signing_stop()
+    fn signing(&self) -> SigningState {
+        match self.store.signing_stop() {
+            Some(stop) if stop.is_passing() => SigningState::Behind(stop),
+            Some(stop) => SigningState::Stopped(stop),
+            None => self.publisher.state().borrow().clone(),
+        }
     }
 
     fn policy(&self) -> PolicyState {
@@ -428,7 +433,7 @@ fn sealing_key_id(charter: &CharterBook, member: &MemberName) -> u32 {
     key.map_or(0, |key| key.key_id)
 }
 
-/// Lets the publisher sign once other members' copies of our log were heard of, and stops it when one knows more.
+/// Lets the publisher sign while other members' answers allow it.
 async fn follow_own_log(
     replication: Replication,
     publisher: PublisherHandle,
@@ -436,19 +441,11 @@ async fn follow_own_log(
 ) {
     let mut state = replication.own_log().state();
     loop {
-        match state.borrow_and_update().clone() {
-            OwnLogState::Checking => {}
-            OwnLogState::Clear { answered, asked } => {
-                if asked > 0 && answered == 0 {
-                    tracing::warn!(
-                        asked,
-                        "no other member was reached: our own log is signed without knowing their copies of it"
-                    );
-                }
-                publisher.allow();
-            }
-            OwnLogState::Stopped(reason) => publisher.stop(reason),
+        let now = state.borrow_and_update().clone();
+        if let OwnLogState::Clear { answered, asked } = now {
+            tracing::info!(answered, asked, "our own log may be signed");
         }
+        publisher.follow(&now);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = state.changed() => if changed.is_err() { return },

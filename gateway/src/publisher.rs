@@ -1,11 +1,12 @@
 //! One thread appends to our own log: it groups what waits, signs, and tells the hub.
 //!
 //! Whoever publishes hands over drafts and waits for the answer; the channel is bounded, so a flood waits at its source.
-//! Nothing is appended before the check of our own log has ended, while signing is stopped, or while the charter does not
-//! list us as active: submissions then fail at once with the reason, and adapters offer them again later.
+//! Nothing is appended before enough other members have answered that our log may be signed, while signing is stopped, or
+//! while the charter does not list us as active: submissions then fail with the reason, and adapters offer them again.
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use sundbro_ledger::checkpoint::Origin;
 use sundbro_ledger::ids::{FederationId, MemberName};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::charter_book::CharterBook;
 use crate::hub::Hub;
 use crate::identity::OwnKeys;
+use crate::replication::{NoQuorum, OwnLogCheck, OwnLogState};
 use crate::sight::own::CommitTimes;
 
 /// Jobs that wait; each holds one caller's drafts.
@@ -27,11 +29,17 @@ const QUEUE_JOBS: usize = 64;
 /// Most drafts joined into one group commit: one database transaction, one checkpoint.
 const GROUP_DRAFTS: usize = 1024;
 
+/// How long other members may take to answer before a commit. Longer than any round trip; what is handed over waits
+/// meanwhile, and is taken up again when enough of them answer.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(4);
+
 /// Whether our own log grows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SigningState {
-    /// Other members are being asked for our own log.
+    /// Other members are being asked whether it may.
     Checking,
+    /// Entries of it are missing here and are being fetched from other members.
+    Behind(SigningStop),
     /// It does.
     Signing,
     /// It does not, until an operator has acted.
@@ -42,9 +50,11 @@ pub enum SigningState {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The start check has not ended.
-    #[error("our own log is being compared with other members' copies: try again in a few seconds")]
-    Checking,
+    /// Too few other members have answered that our log may be signed.
+    #[error(
+        "nothing is published yet: {0}; what was found waits at its source and is published when enough of them are reached"
+    )]
+    NoQuorum(NoQuorum),
     /// Signing is stopped.
     #[error("nothing is published: {0}; {cure}", cure = .0.cure())]
     Stopped(SigningStop),
@@ -78,6 +88,8 @@ pub struct PublisherContext {
     pub charter: Arc<CharterBook>,
     /// Who is told.
     pub hub: Arc<Hub>,
+    /// What other members know of our own log.
+    pub own_log: Arc<OwnLogCheck>,
 }
 
 /// For each draft, in order, what became of it; or why nothing was appended.
@@ -123,14 +135,20 @@ impl PublisherHandle {
         self.jobs.is_closed()
     }
 
-    /// The start check ended: our own log may grow, unless it was stopped meanwhile.
-    pub fn allow(&self) {
+    /// Whether our own log may grow by what other members know. Once it is stopped it stays so.
+    pub fn follow(&self, state: &OwnLogState) {
+        let next = match state {
+            OwnLogState::Asking => SigningState::Checking,
+            OwnLogState::Behind(stop) => SigningState::Behind(stop.clone()),
+            OwnLogState::Clear { .. } => SigningState::Signing,
+            OwnLogState::Stopped(stop) => return self.stop(stop.clone()),
+        };
         self.state.send_if_modified(|state| {
-            let checking = *state == SigningState::Checking;
-            if checking {
-                *state = SigningState::Signing;
+            let differs = !matches!(state, SigningState::Stopped(_)) && *state != next;
+            if differs {
+                *state = next;
             }
-            checking
+            differs
         });
     }
 
@@ -158,7 +176,7 @@ pub fn spawn(
     let state = match context.store.signing_stop() {
         Some(stop) => {
             tracing::error!(reason = stop.reason(), cure = stop.cure(), "{stop}");
-            SigningState::Stopped(stop)
+            if stop.is_passing() { SigningState::Behind(stop) } else { SigningState::Stopped(stop) }
         }
         None => SigningState::Checking,
     };
@@ -224,8 +242,13 @@ fn append(
     commits: &CommitTimes,
 ) -> Result<Vec<Result<Accepted, DraftRefusal>>, PublishError> {
     match state {
-        SigningState::Checking => return Err(PublishError::Checking),
-        SigningState::Stopped(stop) => return Err(PublishError::Stopped(stop.clone())),
+        SigningState::Checking => {
+            let electorate = context.charter.electorate(&context.member);
+            return Err(PublishError::NoQuorum(context.own_log.standing(&electorate)));
+        }
+        SigningState::Behind(stop) | SigningState::Stopped(stop) => {
+            return Err(PublishError::Stopped(stop.clone()));
+        }
         SigningState::Signing => {}
     }
     let history = context.charter.history();
@@ -256,6 +279,10 @@ fn append(
     };
     // The smallest checkpoint that comes of this; the store judges the one that does.
     key_id(entry, KeyPurpose::Checkpoint, &context.keys.checkpoint.public(), size + 1)?;
+    // A machine that stood still may have been replaced meanwhile, so the others are asked each time: whoever answers
+    // takes nothing from a start before this one, and shows what it knows of our log.
+    let electorate = context.charter.electorate(&context.member);
+    context.own_log.confirm(&electorate, CONFIRM_PATIENCE).map_err(PublishError::NoQuorum)?;
     let began = std::time::Instant::now();
     let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
     commits.took(began.elapsed());

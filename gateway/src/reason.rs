@@ -122,9 +122,18 @@ reasons! {
     LOG_STOPPED:
         "The log holds an entry that breaks the rules, and is followed no further." =>
         "Read the reason with `sundbro status`; the log's member must act.";
+    NO_QUORUM:
+        "Too few other members have answered that our own log may be signed; what is found waits at its source." =>
+        "Wait, or see with `sundbro status` who is not reached and why; alone, an operator can answer for it: `sundbro log override`.";
     OWN_LOG_BEHIND:
-        "Peers hold more of our own log than we do, so this gateway does not sign." =>
-        "Put back a newer copy of the database, then start again.";
+        "Peers, or the signing gate, know more of our own log than the database does; it is being fetched back." =>
+        "Wait; if no member holds what is missing, see the runbook for restoring.";
+    OWN_LOG_DIVERGES:
+        "A peer, or the signing gate, knows another entry at a position that we hold: two databases have signed." =>
+        "Stop the gateway and find out which copy was in use; the other must never run again.";
+    LATER_START:
+        "Other members know a later start of this gateway: two machines run with its keys, or one was copied." =>
+        "Stop all but the one that shall go on, and start that one again.";
     CHARTER_GAP:
         "A charter version before this one is missing here." =>
         "Hand over the missing versions first.";

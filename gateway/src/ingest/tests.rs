@@ -25,6 +25,7 @@ use super::*;
 use crate::charter_book::CharterBook;
 use crate::hub::Hub;
 use crate::publisher::{self, PublisherContext};
+use crate::replication::{OwnLogCheck, OwnLogState};
 
 const SYSTEM: &str = "http://mrn.example";
 
@@ -69,7 +70,7 @@ impl Home {
             Arc::new(SubjectKeys::open(&disk.path().join("keys")).expect("subject keys"));
         subjects.insert(1, SubjectKey::new([1; 32])).expect("epoch 1");
         let publisher = publishing(&member, &keys, &store, &charter);
-        publisher.allow();
+        publisher.follow(&OwnLogState::Clear { answered: 0, asked: 0 });
         let stop = CancellationToken::new();
         let context = IngestContext { member, own_log, store, keys, subjects, publisher, stop };
         Self { context, charter, folder: tempfile::tempdir().expect("folder"), _disk: disk }
@@ -150,6 +151,8 @@ fn publishing(
         store: store.clone(),
         charter: charter.clone(),
         hub: Arc::new(Hub::new()),
+        // A federation of one: nobody is asked.
+        own_log: Arc::new(OwnLogCheck::new(store.identity().own_log, store)),
     };
     publisher::spawn(context).expect("thread").0
 }
@@ -409,7 +412,7 @@ async fn a_record_whose_withdrawal_was_not_published_is_withdrawn_in_a_later_pas
     home.context.publisher = publisher.clone();
     let ingest = home.start().await;
     assert!(matches!(ingest.pass().await, Pass::TryAgain));
-    publisher.allow();
+    publisher.follow(&OwnLogState::Clear { answered: 0, asked: 0 });
     pass(&ingest).await;
     assert!(home.pointer("letter.txt").withdrawn);
 }

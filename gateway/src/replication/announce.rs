@@ -37,6 +37,9 @@ impl Link {
         let mut heads = context.hub.watch_heads();
         let mut charter = context.charter.watch();
         let mut subjects = context.subjects.watch();
+        let mut rounds = self.shared.own_log.rounds();
+        // What was asked before this session began is asked here too.
+        rounds.mark_changed();
         let mut repeat = interval(context.settings.heads_interval);
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What the peer was told of each log.
@@ -52,6 +55,10 @@ impl Link {
                     self.tell_heads(&mut told, true).await?;
                 }
                 Ok(()) = heads.changed() => self.tell_heads(&mut told, false).await?,
+                Ok(()) = rounds.changed() => {
+                    let round = *rounds.borrow_and_update();
+                    self.ask_start(round).await?;
+                }
                 Ok(()) = charter.changed() => self.grant_keys().await?,
                 Ok(()) = subjects.changed() => self.grant_keys().await?,
                 // Every sender is gone: so is the gateway.
@@ -177,7 +184,10 @@ impl Link {
         Ok(own_of_peer)
     }
 
-    async fn newest_seen(&self, log: LogId) -> Result<Option<CheckpointRow>, SessionEnd> {
+    pub(super) async fn newest_seen(
+        &self,
+        log: LogId,
+    ) -> Result<Option<CheckpointRow>, SessionEnd> {
         let row =
             self.shared.blocking(move |shared| shared.context.store.newest_seen(&log)).await?;
         row.map_err(|error| SessionEnd::ours("a checkpoint cannot be read", error))

@@ -14,6 +14,9 @@ pub enum SessionEnd {
     /// This gateway stops, or a newer session with the same peer takes over.
     #[error("the session was given up here")]
     Stopped,
+    /// The number of our start was taken: we say Hello under a higher one.
+    #[error("this gateway says Hello again, as a later start")]
+    Renumbered,
     /// The peer ended the stream without a word.
     #[error("the peer ended the stream")]
     Closed,
@@ -63,7 +66,7 @@ impl SessionEnd {
     /// A constant for status, metrics and [`PeerView::cause`](crate::hub::PeerView::cause).
     pub fn cause(&self) -> &'static str {
         match self {
-            Self::Stopped => reasons::GOING_AWAY,
+            Self::Stopped | Self::Renumbered => reasons::GOING_AWAY,
             Self::Closed => "CLOSED",
             Self::Broken(_) => "CONNECTION_BROKEN",
             Self::Told(reason) | Self::PeerFault { reason, .. } => reason,
@@ -76,7 +79,7 @@ impl SessionEnd {
     pub fn problem(&self) -> Option<Problem> {
         let message = match self {
             Self::Closed | Self::Broken(_) | Self::Told(_) => return None,
-            Self::Stopped => "this gateway ends the session: call again",
+            Self::Stopped | Self::Renumbered => "this gateway ends the session: call again",
             Self::PeerNotActive => {
                 "the charter in force does not list the caller as an active member: \
                  ask the federation's stewards"

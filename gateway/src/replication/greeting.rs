@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use sundbro_ledger::ids::{FederationId, MemberName};
 use sundbro_proto::federation::v1::Hello;
+use sundbro_store::Start;
 
 use super::reasons;
 use crate::subject::keys::MAX_EPOCHS;
@@ -45,6 +46,13 @@ pub struct Greeting {
     pub charter_version: u64,
     /// Subject epochs whose key it holds.
     pub subject_epochs: BTreeSet<u32>,
+}
+
+impl Greeting {
+    /// Which start of the peer's gateway speaks.
+    pub fn start(&self) -> Start {
+        Start { incarnation: self.incarnation, instance_id: self.instance_id }
+    }
 }
 
 /// Why a Hello ends the stream; becomes the Problem that the peer's operator reads.

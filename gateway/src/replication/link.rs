@@ -40,8 +40,8 @@ pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: MemberName,
     pub(super) greeting: Greeting,
-    /// An older start or a clone of the peer's gateway: nothing of its own log is taken from it.
-    pub(super) is_clone: bool,
+    /// The number of our start under which we said Hello.
+    said_incarnation: u32,
     /// What was logged once on the peer's word, and is not logged again: a peer writes no log of ours at will.
     said: Mutex<BTreeSet<&'static str>>,
     /// The peer showed a head that may be of its own log, and that was not found good.
@@ -69,15 +69,16 @@ impl Link {
         shared: Arc<Shared>,
         peer: MemberName,
         greeting: Greeting,
+        said_incarnation: u32,
         out: mpsc::Sender<Frame>,
     ) -> Self {
         Self {
+            said_incarnation,
             peer_charter: AtomicU64::new(greeting.charter_version),
             peer_epochs: Mutex::new(greeting.subject_epochs.clone()),
             shared,
             peer,
             greeting,
-            is_clone: false,
             said: Mutex::default(),
             shows_more: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
@@ -185,7 +186,21 @@ impl Link {
 
     /// What the peer is to a log that is fetched from it.
     pub(super) fn source_of(&self, log: &LogId) -> Source {
-        if self.is_author(log) && !self.is_clone { Source::Author } else { Source::Relay }
+        if self.is_author(log) && !self.is_outdated() { Source::Author } else { Source::Relay }
+    }
+
+    /// Whether we answer for a later start of the peer's gateway, or for its twin: nothing of its own log is taken from it.
+    pub(super) fn is_outdated(&self) -> bool {
+        let newest = self.shared.starts().get(&self.peer).copied();
+        newest.is_some_and(|newest| newest != self.greeting.start())
+    }
+
+    /// Ends the session once our start has another number than the one under which it began.
+    pub(super) async fn until_renumbered(&self) -> SessionEnd {
+        let mut number = self.shared.own_log.incarnation();
+        // The sender lives as long as the gateway.
+        let _ = number.wait_for(|number| *number != self.said_incarnation).await;
+        SessionEnd::Renumbered
     }
 
     /// Whether a log is the peer's, as far as our charter tells: it may not list the peer's newest log yet.

@@ -28,6 +28,7 @@ mod registry;
 mod serve;
 mod service;
 mod session;
+mod start;
 mod tail;
 mod take;
 
@@ -53,7 +54,7 @@ pub use greeting::{
     Greeting, GreetingError, PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE, judge as judge_hello,
     spoken as spoken_protocols,
 };
-pub use own_log::{OwnLogCheck, OwnLogState};
+pub use own_log::{Electorate, NoQuorum, OwnLogCheck, OwnLogState};
 pub use service::{FederationEndpoint, TlsDial};
 
 /// Most frames that wait to be sent on one stream.
@@ -69,8 +70,6 @@ pub struct OwnIdentity {
     pub member: MemberName,
     /// Our own log.
     pub log: LogId,
-    /// How often this gateway was started.
-    pub incarnation: u32,
     /// Random at every start.
     pub instance_id: [u8; 16],
     /// Opens the subject keys that others give us.
@@ -97,8 +96,10 @@ pub struct ReplicationSettings {
     pub growth_period: Duration,
     /// How long a charter that the peer announced is waited for.
     pub charter_timeout: Duration,
-    /// How long peers are asked for our own log before it is signed.
+    /// How long every peer is waited for at the start, though fewer are enough for our own log to be signed.
     pub own_log_patience: Duration,
+    /// Peers that have not answered whether we may sign are asked again this often.
+    pub ask_again: Duration,
     /// The member whose name sorts last dials too when it was not reached for this long.
     pub dial_patience: Duration,
     /// First pause between two tries to reach a peer; doubled up to `backoff_cap`, jittered.
@@ -118,6 +119,7 @@ impl Default for ReplicationSettings {
             growth_period: Duration::from_secs(86_400),
             charter_timeout: Duration::from_secs(10),
             own_log_patience: Duration::from_secs(5),
+            ask_again: Duration::from_secs(1),
             dial_patience: Duration::from_secs(5),
             backoff_first: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(5),
@@ -151,7 +153,8 @@ pub(crate) struct Shared {
     holdings: holdings::Holdings,
     registry: Arc<registry::PullRegistry>,
     growth: growth::Growth,
-    own_log: OwnLogCheck,
+    own_log: Arc<OwnLogCheck>,
+    starts: start::Starts,
 }
 
 /// Replication with all peers. Cheap to clone.
@@ -167,14 +170,15 @@ impl Replication {
             holdings: holdings::Holdings::new(),
             registry: Arc::new(registry::PullRegistry::new()),
             growth: growth::Growth::new(context.settings.growth_period),
-            own_log: OwnLogCheck::new(context.own.log),
+            own_log: Arc::new(OwnLogCheck::new(context.own.log, &context.store)),
+            starts: start::Starts::default(),
             context,
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// What the peers know of our own log: nothing is signed while this is not `Clear`.
-    pub fn own_log(&self) -> &OwnLogCheck {
+    pub fn own_log(&self) -> &Arc<OwnLogCheck> {
         &self.shared.own_log
     }
 
@@ -197,20 +201,31 @@ impl Replication {
 
     /// Keeps a session with every active member, and checks our own log. Runs until stopped.
     pub async fn run<D: Dial>(&self, dial: D) {
-        let check = async {
-            let patience = self.shared.context.settings.own_log_patience;
-            self.shared.own_log.run(self.shared.other_active_members(), patience).await;
-        };
-        tokio::join!(check, dialer::run(&self.shared, Arc::new(dial)));
+        tokio::select! {
+            () = self.check_own_log() => {}
+            () = dialer::run(&self.shared, Arc::new(dial)) => {}
+        }
+    }
+
+    /// Asks the connected peers whether our own log may be signed, until they say so and whenever they may not any more.
+    /// Runs for ever.
+    pub async fn check_own_log(&self) {
+        let settings = &self.shared.context.settings;
+        let (patience, again) = (settings.own_log_patience, settings.ask_again);
+        let electorate = || self.shared.electorate();
+        self.shared.own_log.run(&self.shared.context.store, electorate, patience, again).await;
     }
 }
 
 impl Shared {
     /// Every active member but us.
     fn other_active_members(&self) -> BTreeSet<MemberName> {
-        let history = self.context.charter.history();
-        let members = history.current().active_members().map(|entry| entry.name.clone());
-        members.filter(|name| *name != self.context.own.member).collect()
+        self.electorate().peers
+    }
+
+    /// Who answers whether we may sign.
+    fn electorate(&self) -> Electorate {
+        self.context.charter.electorate(&self.context.own.member)
     }
 
     /// How many more bytes of a log, from a position on, may be fetched now.

@@ -1,33 +1,81 @@
-//! Asks the peers, at every start, what they hold of our own log, and never stops listening.
+//! Whether our own log may be signed, as far as other members know: asked at every start, and again before every commit.
 //!
-//! A gateway whose database was put back from a backup does not know what it signed after the backup; its peers do. If
-//! one of them knows more, or something else, signing stops: going on would be signing twice.
+//! A gateway whose database was put back does not know what it signed after the backup, and one that was copied does not
+//! know of its twin; its peers do. So nothing is signed before `recovery_quorum` of them have said that they know no later
+//! start of this gateway and nothing of its log that is not here. What is missing here is fetched back first.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::{LogId, MemberName, RootHash};
 use sundbro_ledger::merkle::range_hash;
 use sundbro_store::gate::SigningStop;
-use sundbro_store::{Store, StoreError};
+use sundbro_store::{ResumeError, Store, StoreError};
 use tokio::sync::watch;
+
+/// How often one start may find that its number is taken and take a higher one. A restored gateway needs one; more than
+/// a few say that two machines outbid each other.
+const MAX_RAISES: u32 = 4;
 
 /// Whether our own log may be signed, as far as the peers know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnLogState {
-    /// Peers are being asked. Nothing is signed yet.
-    Checking,
-    /// Nobody who answered knows more than we do.
+    /// Peers are being asked. Nothing is signed until enough of them have answered.
+    Asking,
+    /// Peers hold entries of our log that are not here: they are being fetched. Nothing is signed.
+    Behind(SigningStop),
+    /// Enough answered, and nobody who answered knows more than we do.
     Clear {
-        /// How many peers answered. None, though some were asked: whoever signs says so with a WARN.
+        /// How many active peers have answered.
         answered: usize,
-        /// How many active peers there are.
+        /// How many there are.
         asked: usize,
     },
-    /// A peer knows more, or something else. Stays so until a restart.
+    /// A peer knows something else, or a later start of us. Stays so until a restart.
     Stopped(SigningStop),
+}
+
+/// Too few other members answered that we may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{answered} of {needed} other members have answered that our log may be signed")]
+pub struct NoQuorum {
+    /// How many have.
+    pub answered: usize,
+    /// How many must, by the charter.
+    pub needed: usize,
+}
+
+/// Who must be asked, and how many of them must answer: what a charter says, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Electorate {
+    /// Every active member but us.
+    pub peers: BTreeSet<MemberName>,
+    /// `recovery_quorum`.
+    pub needed: usize,
+}
+
+/// What one peer answered last.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    round: u64,
+    incarnation: u32,
+    is_ours: bool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    answers: BTreeMap<MemberName, Answer>,
+    /// The largest tree of our log that a peer showed, and who.
+    largest: Option<(u64, RootHash, MemberName)>,
+    /// Our log was cleared once since our start: from then on a later start is somebody else's.
+    was_clear: bool,
+    /// Answers to earlier questions do not count: since then too few peers answered.
+    asked_from: u64,
+    /// An operator answers for signing without the quorum, until the next start.
+    is_overridden: bool,
+    raises: u32,
 }
 
 /// The check of our own log.
@@ -35,96 +83,354 @@ pub enum OwnLogState {
 pub struct OwnLogCheck {
     log: LogId,
     state: watch::Sender<OwnLogState>,
-    answered: Mutex<BTreeSet<MemberName>>,
+    rounds: watch::Sender<u64>,
+    incarnation: watch::Sender<u32>,
+    known: Mutex<Known>,
+    answered: Condvar,
     answers: watch::Sender<u64>,
 }
 
 impl OwnLogCheck {
-    pub(super) fn new(log: LogId) -> Self {
+    /// A check that has asked nobody. What already stops the store stops it too.
+    pub fn new(log: LogId, store: &Store) -> Self {
+        let state = match store.signing_stop() {
+            None => OwnLogState::Asking,
+            Some(stop) if stop.is_passing() => OwnLogState::Behind(stop),
+            Some(stop) => OwnLogState::Stopped(stop),
+        };
         Self {
             log,
-            state: watch::Sender::new(OwnLogState::Checking),
-            answered: Mutex::default(),
+            state: watch::Sender::new(state),
+            rounds: watch::Sender::new(0),
+            incarnation: watch::Sender::new(store.incarnation()),
+            known: Mutex::default(),
+            answered: Condvar::new(),
             answers: watch::Sender::new(0),
         }
     }
 
-    /// What is known so far; changes once from `Checking`, and at any time to `Stopped`.
+    /// What is known so far, and every change of it.
     pub fn state(&self) -> watch::Receiver<OwnLogState> {
         self.state.subscribe()
     }
 
-    /// Waits until every peer in `peers` has answered, or `patience` is over.
-    pub(super) async fn run(&self, peers: BTreeSet<MemberName>, patience: Duration) {
-        let mut answers = self.answers.subscribe();
-        let all_answered = async {
-            while !peers.is_subset(&self.answered()) {
-                // The sender lives in `self`.
-                if answers.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(patience, all_answered).await;
-        let answered = self.answered().intersection(&peers).count();
-        self.state.send_if_modified(|state| {
-            let checking = *state == OwnLogState::Checking;
-            if checking {
-                *state = OwnLogState::Clear { answered, asked: peers.len() };
-            }
-            checking
-        });
+    /// Whether entries of our own log are to be fetched.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(*self.state.borrow(), OwnLogState::Behind(_))
     }
 
-    /// A peer has told what it knows of our own log. `None`: nothing. Blocking.
+    /// The number under which our gateway says Hello. Whoever has said another one says Hello again.
+    pub(super) fn incarnation(&self) -> watch::Receiver<u32> {
+        self.incarnation.subscribe()
+    }
+
+    /// The newest question that every connected peer is to be asked. 0: none yet.
+    pub(super) fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+
+    /// How many of the peers that count have answered since they were last asked.
+    pub fn standing(&self, electorate: &Electorate) -> NoQuorum {
+        let round = *self.rounds.borrow();
+        let known = self.known();
+        let answered = count(&known, electorate, known.asked_from, round).0;
+        NoQuorum { answered, needed: electorate.needed }
+    }
+
+    /// Asks until the log is clear, and again whenever it is not any more. Runs for ever.
+    pub(super) async fn run(
+        &self,
+        store: &Store,
+        electorate: impl Fn() -> Electorate,
+        patience: Duration,
+        again: Duration,
+    ) {
+        let mut state = self.state.subscribe();
+        let began = Instant::now();
+        loop {
+            let asking = *state.borrow_and_update() == OwnLogState::Asking;
+            if !asking {
+                // The sender lives in `self`.
+                let _ = state.changed().await;
+                continue;
+            }
+            let mut answers = self.answers.subscribe();
+            let round = self.ask();
+            let enough = async {
+                loop {
+                    answers.borrow_and_update();
+                    // At the start everybody is waited for a while: whoever knows more than the quorum may be among them.
+                    let is_patient = began.elapsed() < patience;
+                    if self.judge(store, &electorate(), round, is_patient) {
+                        return;
+                    }
+                    let _ = answers.changed().await;
+                }
+            };
+            let _ = tokio::time::timeout(again, enough).await;
+        }
+    }
+
+    /// Makes sure that this start is still the newest that enough peers know, by asking them now. Blocking.
+    ///
+    /// # Errors
+    /// [`NoQuorum`] when too few answered in time: then nothing may be signed, and the peers are asked until they do.
+    pub fn confirm(&self, electorate: &Electorate, patience: Duration) -> Result<(), NoQuorum> {
+        let is_overridden = self.known().is_overridden;
+        if electorate.needed == 0 || is_overridden {
+            return Ok(());
+        }
+        let round = self.ask();
+        let until = Instant::now() + patience;
+        let mut known = self.known();
+        loop {
+            let (answered, outbid) = count(&known, electorate, round, round);
+            if answered >= electorate.needed && outbid.is_none() {
+                return Ok(());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || outbid.is_some() {
+                drop(known);
+                self.ask_again();
+                return Err(NoQuorum { answered, needed: electorate.needed });
+            }
+            let waited = self.answered.wait_timeout(known, left);
+            known = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A peer has shown a checkpoint of our own log. Blocking.
     pub(super) fn heard(
         &self,
         store: &Store,
         peer: &MemberName,
-        known: Option<&VerifiedCheckpoint>,
+        known: &VerifiedCheckpoint,
     ) -> Result<(), StoreError> {
-        if let Some(known) = known
-            && let Some(stop) = compare(store, &self.log, peer, known)?
-        {
-            self.stop(store, stop);
+        // What we hold is read now, after the peer said it: everything that it can honestly know was durable here before
+        // it was sent.
+        let held = store.log_head(&self.log)?.size();
+        if known.size() > held {
+            let larger = (known.size(), *known.root(), peer.clone());
+            let mut all = self.known();
+            if all.largest.as_ref().is_none_or(|(size, ..)| *size < known.size()) {
+                all.largest = Some(larger);
+            }
+            drop(all);
+            let known_by = peer.to_string();
+            self.falls_behind(
+                store,
+                SigningStop::OwnLogBehind { held, known: known.size(), known_by },
+            );
+        } else if root_at(store, &self.log, known.size())? != *known.root() {
+            self.diverges(store, known.size(), peer);
         }
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.clone());
-        self.answers.send_modify(|count| *count = count.wrapping_add(1));
         Ok(())
     }
 
-    fn stop(&self, store: &Store, stop: SigningStop) {
-        if matches!(*self.state.borrow(), OwnLogState::Stopped(_)) {
-            return;
+    /// A peer has answered a question, after it had shown what it knows of our log.
+    pub(super) fn has_answered(
+        &self,
+        peer: &MemberName,
+        round: u64,
+        incarnation: u32,
+        is_ours: bool,
+    ) {
+        let answer = Answer { round, incarnation, is_ours };
+        let mut known = self.known();
+        let newer = known.answers.get(peer).is_none_or(|held| held.round <= round);
+        if newer {
+            known.answers.insert(peer.clone(), answer);
         }
-        // First of all: the store refuses to sign from here on, whoever asks it.
-        store.stop_signing(stop.clone());
-        tracing::error!(log = ?self.log, cure = stop.cure(), "{stop}");
-        self.state.send_replace(OwnLogState::Stopped(stop));
+        drop(known);
+        self.answered.notify_all();
+        self.answers.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    fn answered(&self) -> BTreeSet<MemberName> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Entries of our own log came back. Blocking.
+    pub(super) fn came_back(&self, store: &Store) -> Result<(), StoreError> {
+        let size = store.log_head(&self.log)?.size();
+        let largest = self.known().largest.clone();
+        if let Some((known, root, peer)) = largest {
+            if known > size {
+                return Ok(());
+            }
+            if root_at(store, &self.log, known)? != root {
+                self.diverges(store, known, &peer);
+                return Ok(());
+            }
+        }
+        match store.resume_signing() {
+            Ok(()) => {
+                tracing::warn!(log = ?self.log, size, "what was missing of our own log came back");
+                self.incarnation.send_if_modified(|number| differs(number, store.incarnation()));
+                self.state.send_if_modified(|state| {
+                    let behind = matches!(state, OwnLogState::Behind(_));
+                    if behind {
+                        *state = OwnLogState::Asking;
+                    }
+                    behind
+                });
+            }
+            // The gate knows more than any peer has shown so far.
+            Err(ResumeError::Stopped(stop)) if stop.is_passing() => {}
+            Err(ResumeError::Stopped(stop)) => self.stop(store, stop),
+            Err(ResumeError::Store(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Our own log here is not the beginning of the one that a peer holds.
+    pub(super) fn diverges(&self, store: &Store, size: u64, peer: &MemberName) {
+        self.stop(store, SigningStop::OwnLogDiverges { size, known_by: peer.to_string() });
+    }
+
+    /// Goes on without the quorum, and without what nobody gives back. The caller has put it on the record. Blocking.
+    ///
+    /// # Errors
+    /// [`ResumeError::Stopped`] when something else stands against signing, which nobody can override.
+    pub fn override_quorum(&self, store: &Store) -> Result<(), ResumeError> {
+        if let OwnLogState::Stopped(stop) = &*self.state.borrow() {
+            return Err(ResumeError::Stopped(stop.clone()));
+        }
+        store.give_up_lost_end()?;
+        self.incarnation.send_if_modified(|number| differs(number, store.incarnation()));
+        let mut known = self.known();
+        (known.is_overridden, known.was_clear, known.largest) = (true, true, None);
+        drop(known);
+        self.state.send_replace(OwnLogState::Clear { answered: 0, asked: 0 });
+        Ok(())
+    }
+
+    /// Asks a new question. Gives its number.
+    fn ask(&self) -> u64 {
+        self.rounds.send_modify(|round| *round += 1);
+        *self.rounds.borrow()
+    }
+
+    /// Decides by the answers to a question whether the log is clear. False: more answers are needed.
+    fn judge(&self, store: &Store, electorate: &Electorate, round: u64, is_patient: bool) -> bool {
+        let known = self.known();
+        // An answer that came to an earlier question of this start counts too: it was a promise.
+        let (answered, outbid) = count(&known, electorate, known.asked_from, round);
+        let waits = is_patient && known_of(&known, electorate) < electorate.peers.len();
+        let (raises, was_clear) = (known.raises, known.was_clear);
+        drop(known);
+        if waits {
+            return false;
+        }
+        if let Some((known, peer)) = outbid {
+            self.outbid(store, known, &peer, was_clear || raises >= MAX_RAISES);
+            return true;
+        }
+        if answered < electorate.needed {
+            return false;
+        }
+        let asked = electorate.peers.len();
+        let clear = self.state.send_if_modified(|state| {
+            let asking = *state == OwnLogState::Asking;
+            if asking {
+                *state = OwnLogState::Clear { answered, asked };
+            }
+            asking
+        });
+        if clear {
+            self.known().was_clear = true;
+        }
+        true
+    }
+
+    /// A peer knows a later start of us, or another one of the same number.
+    fn outbid(&self, store: &Store, known: u32, peer: &MemberName, is_final: bool) {
+        let ours = store.incarnation();
+        if is_final {
+            let known_by = peer.to_string();
+            return self.stop(store, SigningStop::LaterStart { ours, known, known_by });
+        }
+        // We have signed nothing since our start, so we may be the later one.
+        match store.raise_incarnation(known.max(ours)) {
+            Ok(raised) => {
+                tracing::warn!(ours, known, raised, %peer, "our number of starts was taken: it is raised");
+                let mut all = self.known();
+                all.raises += 1;
+                all.answers.clear();
+                drop(all);
+                self.incarnation.send_replace(raised);
+            }
+            Err(error) => {
+                let error = crate::status::chain(&error);
+                tracing::error!(error, "our number of starts cannot be raised");
+            }
+        }
+    }
+
+    fn falls_behind(&self, store: &Store, stop: SigningStop) {
+        // First of all: the store refuses to sign from here on, whoever asks it.
+        store.stop_signing(stop.clone());
+        self.state.send_if_modified(|state| match state {
+            OwnLogState::Stopped(_) => false,
+            OwnLogState::Behind(held) if *held == stop => false,
+            _ => {
+                tracing::error!(log = ?self.log, cure = stop.cure(), "{stop}");
+                *state = OwnLogState::Behind(stop);
+                true
+            }
+        });
+    }
+
+    fn stop(&self, store: &Store, stop: SigningStop) {
+        store.stop_signing(stop.clone());
+        self.state.send_if_modified(|state| {
+            let first = !matches!(state, OwnLogState::Stopped(_));
+            if first {
+                tracing::error!(log = ?self.log, cure = stop.cure(), "{stop}");
+                *state = OwnLogState::Stopped(stop);
+            }
+            first
+        });
+    }
+
+    /// Too few peers answer: they are asked until they do.
+    fn ask_again(&self) {
+        self.known().asked_from = *self.rounds.borrow() + 1;
+        self.state.send_if_modified(|state| {
+            let clear = matches!(state, OwnLogState::Clear { .. });
+            if clear {
+                *state = OwnLogState::Asking;
+            }
+            clear
+        });
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Compares what a peer knows with what we hold. What we hold is read now, after the peer said it: everything that it
-/// can honestly know was durable here before it was sent.
-fn compare(
-    store: &Store,
-    log: &LogId,
-    peer: &MemberName,
-    known: &VerifiedCheckpoint,
-) -> Result<Option<SigningStop>, StoreError> {
-    let held = store.log_head(log)?.size();
-    if known.size() > held {
-        let known_by = peer.to_string();
-        return Ok(Some(SigningStop::OwnLogBehind { held, known: known.size(), known_by }));
-    }
-    if root_at(store, log, known.size())? == *known.root() {
-        return Ok(None);
-    }
-    Ok(Some(SigningStop::OwnLogDiverges { size: known.size(), known_by: peer.to_string() }))
+/// How many peers answered a question between `first` and `last` that we are the newest start, and the highest other
+/// start that one of them knows.
+fn count(
+    known: &Known,
+    electorate: &Electorate,
+    first: u64,
+    last: u64,
+) -> (usize, Option<(u32, MemberName)>) {
+    let counts = |(peer, answer): &(&MemberName, &Answer)| {
+        electorate.peers.contains(*peer) && (first..=last).contains(&answer.round)
+    };
+    let answers = || known.answers.iter().filter(counts);
+    let ours = answers().filter(|(_, answer)| answer.is_ours).count();
+    let others = answers().filter(|(_, answer)| !answer.is_ours);
+    let outbid = others.max_by_key(|(_, answer)| answer.incarnation);
+    (ours, outbid.map(|(peer, answer)| (answer.incarnation, peer.clone())))
+}
+
+/// How many of the peers have answered at all.
+fn known_of(known: &Known, electorate: &Electorate) -> usize {
+    electorate.peers.iter().filter(|peer| known.answers.contains_key(*peer)).count()
+}
+
+fn differs(held: &mut u32, now: u32) -> bool {
+    std::mem::replace(held, now) != now
 }
 
 /// The root of a log at a size that is held.

@@ -55,6 +55,7 @@ impl Link {
         let mut heads = context.hub.watch_heads();
         let mut blobs = context.hub.watch_blobs();
         let mut charter = context.charter.watch();
+        let mut own_log = self.shared.own_log.state();
         let mut running = FuturesUnordered::new();
         // Whose turn it was last: the next one is whoever comes after it.
         let mut last = None;
@@ -63,6 +64,7 @@ impl Link {
                 changes.mark_unchanged();
             }
             charter.mark_unchanged();
+            own_log.mark_unchanged();
             let jobs = in_turn(self.jobs(&self.shared.view().await?), last);
             let mut jobs = jobs.into_iter().peekable();
             while let Some(job) = jobs.next_if(|_| running.len() < MAX_PULLS) {
@@ -82,6 +84,7 @@ impl Link {
                 Ok(()) = heads.changed() => {}
                 Ok(()) = blobs.changed() => {}
                 Ok(()) = charter.changed() => {}
+                Ok(()) = own_log.changed() => {}
                 () = self.shared.until_a_log_may_grow() => {}
                 else => return Ok(()),
             }
@@ -102,7 +105,10 @@ impl Link {
                 Some(LogState::Stopped { .. }) => false,
                 Some(LogState::Waiting { .. }) => self.shared.holdings.may_retry(log, charter),
             };
-            let barred = *log == context.own.log || (self.is_clone && self.is_author(log));
+            // What we sign ourselves nobody gives us, unless its end was lost here.
+            let is_own = *log == context.own.log;
+            let barred = is_own && !self.shared.own_log.is_behind();
+            let barred = barred || (self.is_outdated() && self.is_author(log));
             // An answer that nobody needs any more is still read to its end: two answers on one stream cannot be told
             // apart.
             let barred = barred || self.is_asked(*log, Lane::Entries);

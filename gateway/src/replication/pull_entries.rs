@@ -170,6 +170,15 @@ impl Link {
             Err(ProofError::RootMismatch) if old_size.is_power_of_two() => {}
             Err(error) => return Err(bad(error.to_string())),
         }
+        if log == self.shared.context.own.log {
+            // What we hold was signed here, and what the peer holds too: two databases have signed.
+            let peer = self.peer.clone();
+            let diverges = move |shared: &Shared| {
+                shared.own_log.diverges(&shared.context.store, old_size, &peer);
+            };
+            self.shared.blocking(diverges).await?;
+            return Ok(Continued::Unproven);
+        }
         // Nobody is blamed here: the log stalls, and any peer may prove otherwise.
         self.stalls(log, old_size).await?;
         Ok(Continued::Unproven)

@@ -92,6 +92,8 @@ impl Link {
             }
             Kind::Charter(frame) => self.take_charters(frame).await?,
             Kind::KeyGrant(frame) => self.take_grant(frame).await?,
+            Kind::StartQuestion(question) => ask(Request::Start { round: question.round })?,
+            Kind::StartAnswer(answer) => self.take_start_answer(answer).await?,
             Kind::Problem(problem) => {
                 #[cfg(feature = "protocol-2")]
                 self.hear_protocol_2(&problem);
@@ -102,10 +104,9 @@ impl Link {
                 if let Ok(log) = log_of(&problem.log_id) {
                     self.answer(log, Lane::Entries, Reply::Refused(reason)).await;
                 } else if reason == reasons::OLDER_START && self.says_first(reason) {
-                    tracing::error!(
+                    tracing::warn!(
                         peer = %self.peer, reason,
-                        "the peer knows a later start of this gateway and takes no entries from it: start it again; if \
-                         this is said again, two machines run with these keys, and one of them must be stopped"
+                        "the peer knows a later start of this gateway and takes no entries from it"
                     );
                 }
             }
@@ -122,25 +123,19 @@ impl Link {
         }
         let context = &self.shared.context;
         let mut heard_of_itself = false;
-        let mut of_us = false;
         for head in heads.heads {
             let log = log_of(&head.log_id)?;
-            of_us |= log == context.own.log;
             let verified = self.take_head(log, head.checkpoint).await?;
             heard_of_itself |= verified && self.source_of(&log) == Source::Author;
             if !verified && self.may_write(&log) {
                 self.shows_more.store(true, Ordering::Relaxed);
             }
         }
-        if !of_us {
-            // The frame with our own log comes first: its absence says that the peer holds nothing of it.
-            self.hear_own_log(None).await?;
-        }
         // Coverage rests on this, so only what was found good counts, and nothing that a clone says of its log. That a
         // peer shows nothing of its log says that there is nothing, unless it showed something that was not found good.
         // Nor, of a member whose checkpoints may not be shown any more, that it has no entries.
         let history = context.charter.history();
-        let has_nothing = !self.is_clone
+        let has_nothing = !self.is_outdated()
             && !history.has_ended_checkpoint_key(&self.peer)
             && !self.shows_more.load(Ordering::Relaxed)
             && !self.shared.knows_entries_of(&self.peer).await?;
@@ -164,7 +159,7 @@ impl Link {
             Judged::Verified(checkpoint) => checkpoint,
             // What we have signed once stays signed, whatever became of the key.
             Judged::Ended(checkpoint) if log == self.shared.context.own.log => {
-                self.hear_own_log(Some(checkpoint)).await?;
+                self.hear_own_log(checkpoint).await?;
                 return Ok(false);
             }
             Judged::Aside | Judged::Outdated | Judged::Ended(_) => return Ok(false),
@@ -178,7 +173,7 @@ impl Link {
         checkpoint: VerifiedCheckpoint,
     ) -> Result<(), SessionEnd> {
         if checkpoint.log_id() == self.shared.context.own.log {
-            self.hear_own_log(Some(checkpoint.clone())).await?;
+            self.hear_own_log(checkpoint.clone()).await?;
         } else {
             self.shared.saw(checkpoint.clone()).await?;
         }
@@ -188,11 +183,10 @@ impl Link {
         Ok(())
     }
 
-    async fn hear_own_log(&self, known: Option<VerifiedCheckpoint>) -> Result<(), SessionEnd> {
+    async fn hear_own_log(&self, known: VerifiedCheckpoint) -> Result<(), SessionEnd> {
         let peer = self.peer.clone();
-        let heard = move |shared: &Shared| {
-            shared.own_log.heard(&shared.context.store, &peer, known.as_ref())
-        };
+        let heard =
+            move |shared: &Shared| shared.own_log.heard(&shared.context.store, &peer, &known);
         let heard = self.shared.blocking(heard).await?;
         heard.map_err(|error| SessionEnd::ours("our own log cannot be read", error))
     }

@@ -27,6 +27,8 @@ pub(super) enum Request {
     Blobs { log: LogId, keys: Vec<BlobKey> },
     /// A consistency proof.
     Proof { log: LogId, old: u64, new: u64 },
+    /// Which start of the peer's gateway we answer for.
+    Start { round: u64 },
 }
 
 impl Request {
@@ -106,6 +108,7 @@ impl Link {
             }
             Request::Blobs { log, keys } => self.answer_blobs(log, keys).await,
             Request::Proof { log, old, new } => self.answer_proof(log, old, new).await,
+            Request::Start { round } => self.answer_start(round).await.map(|()| Next::Nothing),
         }
     }
 

@@ -71,29 +71,25 @@ where
     S: Stream<Item = Result<Frame, E>> + Send + Unpin,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let greeting = match greet(shared, peer, inbound, out).await {
+    let said = *shared.own_log.incarnation().borrow();
+    let greeting = match greet(shared, peer, said, inbound, out).await {
         Ok(greeting) => greeting,
         Err(end) => return end,
     };
     let hello = PeerHello {
         software: greeting.software.clone(),
         incarnation: greeting.incarnation,
-        instance_id: greeting.instance_id,
         charter_version: greeting.charter_version,
     };
     tracing::info!(%peer, software = greeting.software, protocol = greeting.protocol, "a session began");
-    let mut link = Link::new(Arc::clone(shared), peer.clone(), greeting, out.clone());
+    let link = Link::new(Arc::clone(shared), peer.clone(), greeting, said, out.clone());
     if let Err(end) = link.settle_charters(inbound).await {
         return end;
     }
     let mut open = shared.context.peers.opened(peer, hello);
-    if open.is_clone() {
-        tracing::error!(%peer, "the peer is an older start or a clone of its gateway: its log is not taken from it");
-        link.is_clone = true;
-        if let Err(end) = link.tell_older_start().await {
-            open.ends_because(end.cause());
-            return end;
-        }
+    if let Err(end) = link.answer_for_start().await {
+        open.ends_because(end.cause());
+        return end;
     }
     #[cfg(feature = "protocol-2")]
     if let Some(frame) = link.frame_of_protocol_2()
@@ -110,6 +106,7 @@ where
         end = link.pull() => end,
         end = link.take_pushed(pushed) => end,
         end = link.follow_charter() => end,
+        end = link.until_renumbered() => end,
     };
     open.ends_because(end.cause());
     end
@@ -119,6 +116,7 @@ where
 async fn greet<S, E>(
     shared: &Shared,
     peer: &MemberName,
+    incarnation: u32,
     inbound: &mut S,
     out: &mpsc::Sender<Frame>,
 ) -> Result<Greeting, SessionEnd>
@@ -135,7 +133,7 @@ where
         software: greeting::SOFTWARE.to_owned(),
         member: context.own.member.to_string(),
         federation_id: federation.as_bytes().to_vec().into(),
-        incarnation: context.own.incarnation,
+        incarnation,
         instance_id: context.own.instance_id.to_vec().into(),
         charter_version: context.charter.version(),
         subject_epochs: context.subjects.epochs(),
@@ -210,16 +208,6 @@ impl Link {
             }
         }
         both_active()
-    }
-
-    /// Tells the peer that a later start of it is known. It cannot see that by itself: to it, nothing is missing.
-    async fn tell_older_start(&self) -> Result<(), SessionEnd> {
-        let known = self.shared.context.peers.view(&self.peer).map_or(0, |view| view.incarnation);
-        let message = format!(
-            "start {known} of this member's gateway is known here: nothing of its log is taken from an older start or \
-             a second one"
-        );
-        self.send(Kind::Problem(frames::problem(reasons::OLDER_START, &message, None, false))).await
     }
 
     /// Fails when either side is not an active member by the charter in force here.

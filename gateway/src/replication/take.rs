@@ -69,6 +69,10 @@ impl Shared {
         // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
         self.commit(&history, &entries, target, &head, refusal.as_ref())?;
         self.judge_again_after(&history, &log)?;
+        if log == self.context.own.log && !entries.is_empty() {
+            let came_back = self.own_log.came_back(&self.context.store);
+            came_back.map_err(|error| SessionEnd::ours("our own log cannot be compared", error))?;
+        }
         match (fault, refusal) {
             (Some(fault), _) => Err(fault),
             (None, Some(_)) => Ok(Taken::UpTo),
@@ -92,8 +96,10 @@ impl Shared {
             match store.append_replica(log, entries, target, head) {
                 // From here the entries survive a crash: the next session goes on after them.
                 Ok(()) => self.grew_by(log, entries),
-                // Stopped meanwhile, by what another session brought.
-                Err(AppendReplicaError::LogStopped(_)) => return Ok(()),
+                // Stopped meanwhile, by what another session brought; or ours, which came back by another session.
+                Err(AppendReplicaError::LogStopped(_) | AppendReplicaError::OwnLog) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(SessionEnd::ours("entries were not stored", error)),
             }
         }

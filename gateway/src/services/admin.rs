@@ -14,7 +14,6 @@ use sundbro_proto::admin::v1::{
     ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, PolicyStatus,
     PublishCharterRequest, PublishCharterResponse, QuarantinedItem,
 };
-use sundbro_store::gate::SigningStop;
 use sundbro_store::{Quarantined, Store, StoreError};
 use tonic::{Request, Response, Status};
 
@@ -22,6 +21,7 @@ use super::{BadField, StoreFailed, answer, page};
 use crate::charter_book::{CharterBook, OfferCharterError};
 use crate::locate::{Finder, LocateError};
 use crate::policy::PolicyState;
+use crate::publisher::SigningState;
 use crate::reason::{self, Reason};
 use crate::status::{self, Culprit, Fault, Retry, Situation};
 use crate::subject::SubjectKeys;
@@ -36,8 +36,8 @@ const MAX_ORPHAN_SCAN: usize = 20_000;
 
 /// What only the assembled gateway knows.
 pub trait Operations: Send + Sync {
-    /// Why nothing is signed. `None`: signing goes on, or has not begun.
-    fn signing_stop(&self) -> Option<SigningStop>;
+    /// Whether our own log is signed.
+    fn signing(&self) -> SigningState;
 
     /// The policy in force.
     fn policy(&self) -> PolicyState;
@@ -144,13 +144,15 @@ impl AdminService for AdminApi {
 
 impl AdminContext {
     fn status(&self) -> Result<GetStatusResponse, StoreError> {
-        let stop = self.operations.signing_stop();
         // Nothing is wrong with a suspended member's log, and still nothing is signed.
-        let inactive = || !self.charter.is_active(&self.member);
-        let (stopped_reason, stopped_cure) = match &stop {
-            Some(stop) => (stop.reason(), stop.cure()),
-            None if inactive() => (reason::MEMBER_NOT_ACTIVE.code, reason::MEMBER_NOT_ACTIVE.cure),
-            None => ("", ""),
+        let inactive = !self.charter.is_active(&self.member);
+        let (stopped_reason, stopped_cure) = match self.operations.signing() {
+            SigningState::Stopped(stop) | SigningState::Behind(stop) => {
+                (stop.reason(), stop.cure())
+            }
+            _ if inactive => (reason::MEMBER_NOT_ACTIVE.code, reason::MEMBER_NOT_ACTIVE.cure),
+            SigningState::Checking => (reason::NO_QUORUM.code, reason::NO_QUORUM.cure),
+            SigningState::Signing => ("", ""),
         };
         let adapters = self.operations.adapters().into_iter().map(|adapter| {
             let (records, quarantined) = self.store.adapter_counts(&adapter.name)?;

@@ -13,7 +13,8 @@ use crate::subject::SubjectKeys;
 static SIGNING: Metric = Metric::gauge(
     "sundbro_signing_state",
     &["state"],
-    "1 for the state of our own log: checking (peers are asked for it), signing or stopped",
+    "1 for the state of our own log: checking (peers are asked whether it may be signed), behind (what is missing of it is \
+     fetched), signing or stopped",
 );
 static COMMITS: Metric = Metric::histogram(
     "sundbro_own_log_commit_seconds",
@@ -46,7 +47,7 @@ static EPOCHS: Metric = Metric::gauge(
 pub(super) static METRICS: [&Metric; 8] =
     [&SIGNING, &COMMITS, &FILES, &AUDIT, &INCARNATION, &STARTED, &BUILD, &EPOCHS];
 
-const STATES: [&str; 3] = ["checking", "signing", "stopped"];
+const STATES: [&str; 4] = ["checking", "behind", "signing", "stopped"];
 const FILES_SHOWN: [StoreFile; 5] =
     [StoreFile::Ledger, StoreFile::Payloads, StoreFile::Index, StoreFile::Audit, StoreFile::Gate];
 
@@ -82,7 +83,9 @@ pub(super) struct Own<'a> {
 impl Own<'_> {
     pub(super) fn write(&self, sheet: &mut Sheet) -> Result<(), StoreError> {
         let state = match (&self.signing, self.store.signing_stop()) {
-            (SigningState::Stopped(_), _) | (_, Some(_)) => "stopped",
+            (SigningState::Stopped(_), _) => "stopped",
+            (_, Some(stop)) if !stop.is_passing() => "stopped",
+            (SigningState::Behind(_), _) | (_, Some(_)) => "behind",
             (SigningState::Checking, None) => "checking",
             (SigningState::Signing, None) => "signing",
         };

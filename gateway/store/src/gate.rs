@@ -69,6 +69,18 @@ pub enum SigningStop {
         /// The first entry that is invalid now.
         position: u64,
     },
+    /// A later start of this gateway is known to other members: this one has had its turn.
+    #[error(
+        "signing is stopped: {known_by} knows start {known} of this gateway, this one is start {ours}"
+    )]
+    LaterStart {
+        /// Our incarnation.
+        ours: u32,
+        /// The highest that is known.
+        known: u32,
+        /// Who says so: a member's name.
+        known_by: String,
+    },
 }
 
 impl SigningStop {
@@ -81,6 +93,7 @@ impl SigningStop {
             Self::GateDamaged(_) => "SIGNING_GATE_DAMAGED",
             Self::GateOfOtherLog(_) => "SIGNING_GATE_OF_OTHER_LOG",
             Self::OwnLogRevoked { .. } => "OWN_LOG_REVOKED",
+            Self::LaterStart { .. } => "LATER_START",
         }
     }
 
@@ -88,7 +101,8 @@ impl SigningStop {
     pub const fn cure(&self) -> &'static str {
         match self {
             Self::OwnLogBehind { .. } => {
-                "stop the gateway, put back the newest copy of ledger.redb and payloads.redb, start again"
+                "wait: what is missing is fetched from the members that hold it; if none of them does, put back the \
+                 newest copy of ledger.redb and payloads.redb, or give the lost end up with `sundbro log override`"
             }
             Self::OwnLogDiverges { .. } => {
                 "stop the gateway and find out which copy of ledger.redb was in use: two of them signed"
@@ -101,7 +115,16 @@ impl SigningStop {
             Self::OwnLogRevoked { .. } => {
                 "talk to the stewards: no member follows this log past that entry, and it goes on only in a new log epoch"
             }
+            Self::LaterStart { .. } => {
+                "two machines run with these keys, or one was copied: stop all but the one that shall go on, and start \
+                 that one again"
+            }
         }
+    }
+
+    /// Whether it ends by itself, once what is missing was fetched from other members.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::OwnLogBehind { .. })
     }
 }
 

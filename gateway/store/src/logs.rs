@@ -289,7 +289,8 @@ impl Store {
     ///
     /// # Errors
     /// [`AppendReplicaError::NotNext`] when the replica does not end where the entries start, `LogStopped` when the
-    /// log is stopped, `Inconsistent` when the parts do not belong together.
+    /// log is stopped, `Inconsistent` when the parts do not belong together, `OwnLog` for our own log unless entries of
+    /// it were lost.
     pub fn append_replica(
         &self,
         log: &LogId,
@@ -306,6 +307,9 @@ impl Store {
         }
         if checkpoint.size() == new_head.size() && *checkpoint.root() != new_head.root() {
             return wrong("the checkpoint has another root");
+        }
+        if *log == self.identity().own_log {
+            return self.append_lost(entries, checkpoint, new_head);
         }
         let write = self.ledger.write()?;
         if matches!(state_in(&write, log)?, LogState::Stopped { .. }) {

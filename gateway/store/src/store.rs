@@ -211,10 +211,14 @@ impl Store {
         self.own().stop.clone()
     }
 
-    /// Stops signing until the next start: another member knows a longer or different log of ours, or the charter takes
-    /// back its key. The first reason stays.
+    /// Stops signing: another member knows a longer or different log of ours, or the charter takes back its key. The
+    /// first reason stays, but one that passes gives way to one that does not.
     pub fn stop_signing(&self, stop: SigningStop) {
-        self.own().stop.get_or_insert(stop);
+        let mut own = self.own();
+        let stays = own.stop.as_ref().is_some_and(|held| !held.is_passing() || stop.is_passing());
+        if !stays {
+            own.stop = Some(stop);
+        }
     }
 
     /// Root of our own log at a smaller size: to compare with what another member knows. `None`: it is not that long.
@@ -250,7 +254,7 @@ impl Store {
     }
 }
 
-fn root_at(view: &ReadView, log: &LogId, size: u64) -> Result<RootHash, StoreError> {
+pub(crate) fn root_at(view: &ReadView, log: &LogId, size: u64) -> Result<RootHash, StoreError> {
     let nodes = StoredNodes::new(view, &HASHES, &log_key(log))?;
     range_hash(&nodes, 0, size).map(RootHash::from)
 }

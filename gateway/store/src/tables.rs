@@ -120,6 +120,9 @@ pub const CHECKPOINTS: Table = Table::new(Ledger, "checkpoints", 33, Sealed);
 pub const CHARTERS: Table = Table::new(Ledger, "charters", 40, Sealed);
 /// SHA-256 of a request id, 32 → digest of what was asked 32, position u64.
 pub const REQUESTS: Table = Table::new(Ledger, "requests", 32, Sealed);
+/// log id 32 → the newest start of its author's gateway that we answer for: incarnation u32, instance id 16, size u64
+/// of the log here when it was taken on.
+pub const STARTS: Table = Table::new(Ledger, "starts", 32, Sealed);
 /// SHA-256 of the adapter's name ..8, SHA-256 of the source key 32 → a locator.
 pub const LOCATORS: Table = Table::new(Ledger, "locators", 40, Sealed);
 /// record id 16 → the key of its locator 40.
@@ -183,7 +186,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 33] = [
+pub const ALL: [Table; 34] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -192,6 +195,7 @@ pub const ALL: [Table; 33] = [
     CHECKPOINTS,
     CHARTERS,
     REQUESTS,
+    STARTS,
     LOCATORS,
     LOCATED,
     QUARANTINE,
@@ -221,6 +225,6 @@ pub const ALL: [Table; 33] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 33] = ALL;
+    static TABLES: [Table; 34] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

@@ -155,13 +155,19 @@ async fn the_second_by_name_dials_when_it_was_not_reached_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_reaches_nobody_signs_after_its_patience() {
+async fn a_gateway_that_reaches_nobody_signs_nothing_however_long_it_waits() {
     let federation = Federation::found();
     let gp = Gateway::with(&federation, GP, quick);
     Arc::new(Network::default()).run(&gp);
-    let mut state = gp.replication.own_log().state();
-    let clear = state.wait_for(|state| *state != OwnLogState::Checking).await;
-    assert_eq!(*clear.expect("lives"), OwnLogState::Clear { answered: 0, asked: 2 });
+    let check = Arc::clone(gp.replication.own_log());
+    let electorate = gp.charter.electorate(&gp.member);
+    let confirmed = tokio::task::spawn_blocking({
+        let (check, electorate) = (Arc::clone(&check), electorate.clone());
+        move || check.confirm(&electorate, Duration::from_millis(50))
+    });
+    let refused = confirmed.await.expect("no panic").expect_err("nobody answers");
+    assert_eq!((refused.answered, refused.needed), (0, 1));
+    assert_eq!(*check.state().borrow(), OwnLogState::Asking);
 }
 
 #[tokio::test]
@@ -176,7 +182,7 @@ async fn a_gateway_whose_peers_all_answered_does_not_wait() {
     let gp = Gateway::with(&federation, GP, patient);
     network.run(&gp);
     let mut state = gp.replication.own_log().state();
-    let clear = state.wait_for(|state| *state != OwnLogState::Checking).await;
+    let clear = state.wait_for(|state| *state != OwnLogState::Asking).await;
     assert_eq!(*clear.expect("lives"), OwnLogState::Clear { answered: 2, asked: 2 });
 }
 

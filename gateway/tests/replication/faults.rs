@@ -263,7 +263,7 @@ async fn a_relay_whose_proof_leads_nowhere_is_dropped_and_the_log_is_followed() 
 }
 
 #[tokio::test]
-async fn a_longer_own_log_at_a_peer_stops_signing() {
+async fn a_longer_own_log_at_a_peer_stops_signing_until_it_is_fetched() {
     let federation = Federation::found();
     let gp = Gateway::new(&federation, GP);
     gp.publish(2);
@@ -272,8 +272,8 @@ async fn a_longer_own_log_at_a_peer_stops_signing() {
     let hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
     let mut state = gp.replication.own_log().state();
     hospital.show(lost.head()).await;
-    let stopped = state.wait_for(|state| matches!(state, OwnLogState::Stopped(_))).await;
-    let OwnLogState::Stopped(stop) = stopped.expect("lives").clone() else { unreachable!() };
+    let behind = state.wait_for(|state| matches!(state, OwnLogState::Behind(_))).await;
+    let OwnLogState::Behind(stop) = behind.expect("lives").clone() else { unreachable!() };
     assert_eq!(stop.reason(), "OWN_LOG_BEHIND");
     assert!(stop.to_string().contains(HOSPITAL), "{stop}");
     assert_eq!(gp.store.signing_stop(), Some(stop));

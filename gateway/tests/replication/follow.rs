@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sundbro_gateway::replication::{OwnLogState, ReplicationSettings};
+use sundbro_gateway::replication::ReplicationSettings;
 
 use crate::script::Peer;
 use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect, connect_counted};
@@ -84,19 +84,6 @@ async fn a_live_tail_is_pushed_without_a_question() {
     }
     let asked = asked.lock().expect("lock").clone();
     assert_eq!(asked["want_entries"], before, "nothing had to be asked for: {asked:?}");
-}
-
-#[tokio::test]
-async fn both_sides_check_their_own_log_before_they_sign() {
-    let federation = Federation::found();
-    let gp = Gateway::new(&federation, GP);
-    let hospital = Gateway::new(&federation, HOSPITAL);
-    let mut state = gp.replication.own_log().state();
-    assert_eq!(*state.borrow_and_update(), OwnLogState::Checking);
-    gp.publish(4);
-    let _running = connect(&gp, &hospital);
-    hospital.holds(&gp.log, 4).await;
-    assert!(gp.store.signing_stop().is_none(), "what the hospital knows, the GP holds");
 }
 
 #[tokio::test]

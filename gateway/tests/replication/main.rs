@@ -5,6 +5,7 @@ mod fair;
 mod faults;
 mod follow;
 mod limits;
+mod own_log;
 mod patience;
 mod quiet;
 mod relay;

@@ -1,6 +1,7 @@
 //! A small federation for tests: everybody's keys, and real stores in temporary folders.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use sundbro_ledger::signing::SigningKey;
 use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
+use sundbro_store::tables::StoreFile;
 use sundbro_store::{Identity, OpenOptions, OwnDraft, OwnSigner, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -170,7 +172,16 @@ impl Gateway {
         member: &str,
         settings: impl FnOnce(ReplicationSettings) -> ReplicationSettings,
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::at(federation, member, tempfile::tempdir().expect("a folder"), settings)
+    }
+
+    /// The gateway of a member over the files in `folder`: after a restart, a restore, or a copy of its machine.
+    pub fn at(
+        federation: &Federation,
+        member: &str,
+        folder: tempfile::TempDir,
+        settings: impl FnOnce(ReplicationSettings) -> ReplicationSettings,
+    ) -> Self {
         let log = federation.log(member);
         let options = OpenOptions {
             identity: Identity { federation_id: federation.id(), own_log: log },
@@ -189,8 +200,7 @@ impl Gateway {
         let own = OwnIdentity {
             member: name(member),
             log,
-            incarnation: store.incarnation(),
-            instance_id: [7; 16],
+            instance_id: new_instance(),
             sealing: sealing(member),
         };
         let replication = Replication::new(ReplicationContext {
@@ -284,6 +294,24 @@ impl Gateway {
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
+
+    /// A copy of some of its files, as they are now.
+    pub fn copy(&self, files: &[StoreFile]) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().expect("a folder");
+        for file in files {
+            let name = file.name();
+            std::fs::copy(self.folder().join(name), copy.path().join(name)).expect("copied");
+        }
+        copy
+    }
+}
+
+/// Another one for every gateway that a test starts, as in the field.
+fn new_instance() -> [u8; 16] {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let mut instance = [7; 16];
+    instance[..8].copy_from_slice(&STARTED.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    instance
 }
 
 /// A registration with a detail; the same number gives the same bytes.

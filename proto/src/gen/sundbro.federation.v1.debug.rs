@@ -25,6 +25,8 @@ impl ::core::fmt::Debug for frame::Kind {
             Self::Charter(it) => f.debug_tuple("Charter").field(&it).finish(),
             Self::KeyGrant(it) => f.debug_tuple("KeyGrant").field(&it).finish(),
             Self::Problem(it) => f.debug_tuple("Problem").field(&it).finish(),
+            Self::StartQuestion(it) => f.debug_tuple("StartQuestion").field(&it).finish(),
+            Self::StartAnswer(it) => f.debug_tuple("StartAnswer").field(&it).finish(),
         }
     }
 }
@@ -164,6 +166,23 @@ impl ::core::fmt::Debug for KeyGrant {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("KeyGrant")
             .field("grant", &self.grant)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for StartQuestion {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("StartQuestion")
+            .field("round", &self.round)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for StartAnswer {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("StartAnswer")
+            .field("round", &self.round)
+            .field("incarnation", &self.incarnation)
+            .field("is_yours", &self.is_yours)
+            .field("checkpoint", &crate::withheld::one(&self.checkpoint))
             .finish()
     }
 }

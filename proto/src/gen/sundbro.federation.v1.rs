@@ -23,7 +23,7 @@ pub struct SynchroniseResponse {
 #[prost(skip_debug)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15")]
     pub kind: ::core::option::Option<frame::Kind>,
 }
 /// Nested message and enum types in `Frame`.
@@ -59,6 +59,12 @@ pub mod frame {
         /// Why something is not done, or why the stream ends.
         #[prost(message, tag = "9")]
         Problem(super::Problem),
+        /// Whether the sender may sign.
+        #[prost(message, tag = "14")]
+        StartQuestion(super::StartQuestion),
+        /// What the sender answers for.
+        #[prost(message, tag = "15")]
+        StartAnswer(super::StartAnswer),
     }
 }
 /// The first frame of each side.
@@ -268,6 +274,36 @@ pub struct KeyGrant {
     /// The grant.
     #[prost(message, optional, tag = "1")]
     pub grant: ::core::option::Option<super::super::ledger::v1::SubjectKeyGrant>,
+}
+/// Asks, before the sender signs entries of its log, whether the start of its gateway that said Hello on this stream is
+/// still the newest one that the receiver knows. Answered by a StartAnswer of the same round.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct StartQuestion {
+    /// Which question: from 1, rising.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+}
+/// Tells a gateway which start of it the sender answers for, and what the sender knows of its log.
+///
+/// The sender takes nothing more of the log from an earlier start, and from no other instance of the same number, and it
+/// witnesses nothing beyond `checkpoint` that this start does not show it itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct StartAnswer {
+    /// The question.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// Highest incarnation of the asking member's gateway that the sender knows.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    /// Whether that is the start that asks.
+    #[prost(bool, tag = "3")]
+    pub is_yours: bool,
+    /// Newest checkpoint of the asking member's log that the sender has seen, as it was signed. Empty: none. At most 65,536
+    /// bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub checkpoint: ::prost::bytes::Bytes,
 }
 /// Why something is not done, or why the stream ends. Carries no personal data.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
