@@ -17,7 +17,7 @@ use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceSer
 use sundbro_proto::gateway::v1::audit_service_server::AuditServiceServer;
 use sundbro_proto::gateway::v1::ledger_service_server::LedgerServiceServer;
 use sundbro_proto::gateway::v1::records_service_server::RecordsServiceServer;
-use sundbro_store::Store;
+use sundbro_store::{ResumeError, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,7 +35,7 @@ use crate::locate::{Finder, LocateContext};
 use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
 use crate::replication::{
-    FederationEndpoint, OwnIdentity, OwnLogState, Replication, ReplicationContext,
+    FederationEndpoint, OwnIdentity, OwnLogCheck, OwnLogState, Replication, ReplicationContext,
     ReplicationSettings, TlsDial,
 };
 use crate::retrieval::acknowledge::{self, AcknowledgeContext, Acknowledgements};
@@ -323,6 +323,7 @@ async fn run(
             operations: Arc::new(Assembled {
                 store,
                 publisher: publisher.clone(),
+                own_log: replication.own_log().clone(),
                 ingests,
                 sight: sight.clone(),
                 policy: policy.clone(),
@@ -381,6 +382,7 @@ async fn run(
 struct Assembled {
     store: Arc<Store>,
     publisher: PublisherHandle,
+    own_log: Arc<OwnLogCheck>,
     ingests: Arc<Ingests>,
     policy: Arc<PolicyBook>,
     sight: Arc<Sight>,
@@ -393,6 +395,10 @@ impl Operations for Assembled {
             Some(stop) => SigningState::Stopped(stop),
             None => self.publisher.state().borrow().clone(),
         }
+    }
+
+    fn override_quorum(&self) -> Result<(), ResumeError> {
+        self.own_log.override_quorum(&self.store)
     }
 
     fn policy(&self) -> PolicyState {

@@ -131,6 +131,9 @@ reasons! {
     OWN_LOG_DIVERGES:
         "A peer, or the signing gate, knows another entry at a position that we hold: two databases have signed." =>
         "Stop the gateway and find out which copy was in use; the other must never run again.";
+    SIGNING_STOPPED:
+        "Our own log is stopped for a reason that no operator can override." =>
+        "Read the reason with `sundbro status`, and its cure.";
     LATER_START:
         "Other members know a later start of this gateway: two machines run with its keys, or one was copied." =>
         "Stop all but the one that shall go on, and start that one again.";

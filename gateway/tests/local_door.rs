@@ -180,6 +180,13 @@ mod service {
         ) -> Result<Response<ListOrphansResponse>, Status> {
             std::future::pending().await
         }
+
+        async fn override_quorum(
+            &self,
+            _request: Request<OverrideQuorumRequest>,
+        ) -> Result<Response<OverrideQuorumResponse>, Status> {
+            Err(Status::unimplemented("not asked here"))
+        }
     }
 }
 

@@ -161,6 +161,8 @@ fn anytime(federation: &Federation, log: &Log) -> Vec<(Kind, When)> {
     let sealing = federation.history.sealing_key(&gp).expect("listed");
     let public = sealing.public_key.as_bytes();
     let grant = grant::seal(&subject_key(1), &federation.id(), 1, &gp, sealing.key_id, public);
+    let checkpoint = Log::new(federation, GP, STEP, None).head_at(STEP).checkpoint;
+    let answer = wire::StartAnswer { round: 1, incarnation: 1, is_yours: true, checkpoint };
     vec![
         (Kind::Hello(Hello { subject_epochs: vec![1, 2], ..hello(federation, LAB) }), When::First),
         (Kind::Heads(Heads { heads: vec![log.head_at(STEP), log.head_at(STEP)] }), When::Anytime),
@@ -171,6 +173,8 @@ fn anytime(federation: &Federation, log: &Log) -> Vec<(Kind, When)> {
         (Kind::Problem(problem.clone()), When::Anytime),
         (Kind::Charter(wire::CharterFrame { charters: vec![charter] }), When::Anytime),
         (Kind::KeyGrant(wire::KeyGrant { grant: Some(grant.expect("sealed")) }), When::Kept),
+        (Kind::StartQuestion(wire::StartQuestion { round: 1 }), When::Anytime),
+        (Kind::StartAnswer(answer), When::Anytime),
     ]
 }
 

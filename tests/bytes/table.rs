@@ -330,6 +330,16 @@ pub(crate) const FRAMES: Rows = &[
     ("CharterFrame", &[("charters", "BAD_CHARTER=Default")]),
     ("KeyGrant", &[("grant", "MALFORMED_FRAME=Missing")]),
     ("Problem", &[("reason", ""), ("message", ""), ("log_id", ""), ("closing", "")]),
+    ("StartQuestion", &[("round", "")]),
+    (
+        "StartAnswer",
+        &[
+            ("round", ""),
+            ("incarnation", ""),
+            ("is_yours", ""),
+            ("checkpoint", "BAD_CHECKPOINT=Shorter,Longer,Huge"),
+        ],
+    ),
     // federation/v1/retrieval.proto
     ("RetrieveRecordRequest", &[("request", "NOTHING_THERE=Missing")]),
     (

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use sundbro_proto::admin::v1::PublishCharterRequest;
+use sundbro_proto::admin::v1::{OverrideQuorumRequest, OverrideReason, PublishCharterRequest};
 use sundbro_proto::federation::v1 as federation;
 use sundbro_proto::gateway::v1 as gateway;
 use sundbro_proto::ledger::v1::{Charter, PurposeOfUse};
@@ -100,6 +100,11 @@ pub fn entry(world: &World, _: &Identity) -> Bytes {
 pub fn charter(world: &World, _: &Identity) -> Bytes {
     let charter = Charter::decode(world.charter()).expect("a charter");
     bytes(&PublishCharterRequest { charter: Some(charter), ..Default::default() })
+}
+
+/// An operator answers for signing without a quorum.
+pub fn override_quorum(_: &World, _: &Identity) -> Bytes {
+    bytes(&OverrideQuorumRequest { reason: OverrideReason::Rehearsal.into() })
 }
 
 /// All services. The two versions of reflection have the same messages.

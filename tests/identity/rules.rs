@@ -119,6 +119,7 @@ pub const RULES: &[Rule] = &[
     local("sundbro.admin.v1.AdminService/PublishCharter", May::Operator, requests::charter),
     local("sundbro.admin.v1.AdminService/ListQuarantine", May::Operator, requests::nothing),
     local("sundbro.admin.v1.AdminService/ListOrphans", May::Operator, requests::nothing),
+    local("sundbro.admin.v1.AdminService/OverrideQuorum", May::Operator, requests::override_quorum),
     open("grpc.health.v1.Health/Check", Reads::Whole, requests::nothing),
     open("grpc.health.v1.Health/Watch", Reads::First, requests::nothing),
     open(

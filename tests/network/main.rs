@@ -1,5 +1,6 @@
-//! Five gateways, each in a network namespace of its own, and every fault of the network between them: nobody stops
-//! publishing, coverage tells what is so, and within ten seconds of healing all are equal.
+//! Five gateways, each in a network namespace of its own, and every fault of the network between them: whoever reaches a
+//! quorum goes on publishing, the others wait and say so, coverage tells what is so, and within ten seconds of healing all
+//! are equal.
 
 #[path = "../federation/harness/mod.rs"]
 mod harness;

@@ -1,7 +1,9 @@
 //! What five gateways say of each other while the network between them is at fault, and how soon they are equal again.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::MEMBERS;
 use crate::harness::{
     Coverage, Document, Federation, Heads, Located, Member, PATIENCE, holds_within_looking,
 };
@@ -9,6 +11,8 @@ use crate::lan::{Fault, Lan};
 
 /// What is promised after the cause of a break is gone.
 const HEALED_WITHIN: Duration = Duration::from_secs(10);
+/// Of four other active members, by the charter's default.
+const RECOVERY_QUORUM: usize = 2;
 /// How old the knowledge about a peer may be in an answer that claims to be complete.
 const COVERAGE_MAX_AGE: Duration = Duration::from_secs(4);
 /// How long heads may have been on their way: a connection on which nothing is acknowledged for as long is given up.
@@ -35,10 +39,15 @@ pub fn cell(federation: &Federation, lan: &Lan, fault: &Fault) -> Result<Duratio
     let before = equal(federation).ok_or("they are not equal before the fault")?;
     let slack = slack(began.elapsed());
     lan.set(fault);
-    let seen = during(federation, &before, fault);
+    let waiting = Waiting::default();
+    let seen = during(federation, &before, fault, &waiting);
     let met = lan.heal(fault);
     let began = Instant::now();
     let limit = HEALED_WITHIN.mul_f64(slack);
+    // What waited for a quorum is published as well.
+    for (index, documents) in waiting.into_inner().expect("no panic") {
+        published(&federation.members[index], &documents)?;
+    }
     let healed = holds_within_looking(limit.max(PATIENCE), OFTEN, || equal(federation).is_some());
     let took = began.elapsed();
     seen?;
@@ -51,10 +60,22 @@ pub fn cell(federation: &Federation, lan: &Lan, fault: &Fault) -> Result<Duratio
     Ok(took)
 }
 
-/// Everybody publishes, and everybody's coverage tells what is so.
-fn during(federation: &Federation, before: &Heads, fault: &Fault) -> Result<(), String> {
+/// Everybody who reaches a quorum publishes, and everybody's coverage tells what is so. What the others wrote.
+fn during(
+    federation: &Federation,
+    before: &Heads,
+    fault: &Fault,
+    waiting: &Waiting,
+) -> Result<(), String> {
     let count = if *fault == Fault::Slow { 25 } else { 2 };
-    at_each(federation, |member| published(member, &member.write_documents(count)))?;
+    at_each_numbered(federation, |index, member| {
+        let documents = member.write_documents(count);
+        if has_quorum(index, fault) {
+            return published(member, &documents);
+        }
+        waiting.lock().expect("no panic").push((index, documents));
+        waits(member)
+    })?;
     let registered = Instant::now();
     let own: Vec<u64> = federation.members.iter().map(|it| size(it, &it.name)).collect();
     at_each_numbered(federation, |index, member| {
@@ -146,6 +167,27 @@ fn becomes(member: &Member, is_so: impl Fn(&Located) -> Result<(), String>) -> R
     if so { Ok(()) } else { last.map_err(|error| format!("at {}: {error}", member.name)) }
 }
 
+/// Documents of members that reach no quorum.
+type Waiting = Mutex<Vec<(usize, Vec<Document>)>>;
+
+/// Whether a member reaches the two others whose answers it needs to sign, of four.
+fn has_quorum(index: usize, fault: &Fault) -> bool {
+    let others = (0..MEMBERS).filter(|other| *other != index);
+    others.filter(|other| !fault.parts(index, *other)).count() >= RECOVERY_QUORUM
+}
+
+/// Waits until the member says that it signs nothing, and why.
+fn waits(member: &Member) -> Result<(), String> {
+    let says = || {
+        let status = member.try_status();
+        status.is_some_and(|status| status.signing_stopped_reason == "NO_QUORUM")
+    };
+    match holds_within_looking(PATIENCE, SELDOM, says) {
+        true => Ok(()),
+        false => Err(format!("{} signs without a quorum:\n{}", member.name, member.last_lines())),
+    }
+}
+
 /// Waits until the member's own gateway lists what it wrote.
 fn published(member: &Member, documents: &[Document]) -> Result<(), String> {
     let listed = || {
@@ -207,13 +249,6 @@ fn slack(look: Duration) -> f64 {
 
 fn size(member: &Member, of: &str) -> u64 {
     member.try_heads().and_then(|heads| heads.logs.get(of).map(|log| log.0)).unwrap_or_default()
-}
-
-fn at_each(
-    federation: &Federation,
-    look: impl Fn(&Member) -> Result<(), String> + Sync,
-) -> Result<(), String> {
-    at_each_numbered(federation, |_, member| look(member))
 }
 
 /// Looks at all members at once; the first complaint.

@@ -38,8 +38,8 @@ types! {
         RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember;
     federation:
         SynchroniseRequest SynchroniseResponse Frame Hello Heads Head Consistency ConsistencyProof Want WantEntries
-        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem RetrieveRecordRequest
-        RetrieveRecordResponse AcknowledgeRetrievalRequest AcknowledgeRetrievalResponse;
+        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem StartQuestion StartAnswer
+        RetrieveRecordRequest RetrieveRecordResponse AcknowledgeRetrievalRequest AcknowledgeRetrievalResponse;
     gateway:
         Coverage LogCoverage LocateRecordsRequest SubjectIdentifier LocateRecordsResponse RecordPointer EntryReference
         GetRecordRequest GetRecordResponse ListRecordsRequest ListRecordsResponse RetrieveRecordRequest
@@ -48,7 +48,7 @@ types! {
     admin:
         GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending PublishCharterRequest
         PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem ListOrphansRequest
-        ListOrphansResponse;
+        ListOrphansResponse OverrideQuorumRequest OverrideQuorumResponse;
 }
 
 /// Tries every message type, each of its oneofs in every form, with every needle in every field of text and bytes.

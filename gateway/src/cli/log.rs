@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 use sundbro_ledger::checkpoint::Origin;
 use sundbro_ledger::ids::{FederationId, LogId, MemberName};
 use sundbro_ledger::note::NoteVerifier;
+use sundbro_proto::admin::v1::admin_service_client::AdminServiceClient;
+use sundbro_proto::admin::v1::{OverrideQuorumRequest, OverrideReason};
 use sundbro_proto::gateway::v1::ListLogsRequest;
 use sundbro_proto::gateway::v1::ledger_service_client::LedgerServiceClient;
 use sundbro_store::Store;
@@ -40,6 +42,17 @@ enum Action {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Sign our own log without the answers of other members, until the next start. On the record.
+    ///
+    /// Also gives up an end of our log that was lost here and that nobody gives back. Should it turn up later, or another
+    /// machine sign with these keys, our log stops at every member: read the runbook for restoring first.
+    Override {
+        /// Why; the audit log keeps it, with your name as the configuration knows you.
+        #[arg(long)]
+        reason: Why,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
     /// Show one entry.
     Entry {
         /// Whose log.
@@ -49,6 +62,17 @@ enum Action {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// Why an operator signs without a quorum.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Why {
+    /// Other members will not be reached for long, and what is registered here must not wait.
+    OthersLost,
+    /// No member holds the end of our log that was lost, and it will not come back.
+    EndLost,
+    /// A rehearsal in a federation for tests.
+    Rehearsal,
 }
 
 /// Which data folder is read, running gateway or not.
@@ -103,6 +127,9 @@ impl Log {
         match self.action {
             Action::List { client } => block_on(list(client, output)),
             Action::Export { dir, member, data } => export(&dir, &member, &data, output),
+            Action::Override { reason, client } => {
+                block_on(override_quorum(reason, client, output))
+            }
             Action::Entry { member, position, data } => entry(&member, position, &data, output),
         }
     }
@@ -224,5 +251,22 @@ fn entry(member: &str, position: u64, data: &DataArgs, output: Output) -> Result
         "origin": origin.as_str(), "position": position, "leaf": leaf.to_string(), "entry": digits,
     });
     output.print(&text, &json);
+    Ok(())
+}
+
+async fn override_quorum(why: Why, client: ClientArgs, output: Output) -> Result<(), CliError> {
+    let reason = match why {
+        Why::OthersLost => OverrideReason::OthersLost,
+        Why::EndLost => OverrideReason::EndLost,
+        Why::Rehearsal => OverrideReason::Rehearsal,
+    };
+    let mut client = AdminServiceClient::new(client.channel()?);
+    let answer = client.override_quorum(OverrideQuorumRequest { reason: reason.into() }).await;
+    let size = answer.map_err(|status| call_failed(&status))?.into_inner().size;
+    let text = format!(
+        "our own log is signed from position {size} on without other members' answers, until the gateway's next start; \
+         the audit log says who answers for it"
+    );
+    output.print(&text, &serde_json::json!({ "size": size }));
     Ok(())
 }

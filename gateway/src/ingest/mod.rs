@@ -213,6 +213,8 @@ impl Ingest {
             tokio::select! {
                 _ = state.changed() => {}
                 _ = keys.changed() => {}
+                // Whoever waits for a record hears that nothing can be registered now.
+                () = self.handle.again.notified() => self.handle.passes.send_modify(|passes| *passes += 1),
                 () = tokio::time::sleep(RETRY_AFTER) => {}
             }
             tracing::debug!(adapter = self.adapter.name(), "waiting to publish");

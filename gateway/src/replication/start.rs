@@ -107,9 +107,6 @@ impl Link {
         answer: wire::StartAnswer,
     ) -> Result<(), SessionEnd> {
         let own = self.shared.context.own.log;
-        if answer.round > *self.shared.own_log.rounds().borrow() {
-            return Err(SessionEnd::fault(reasons::MALFORMED_FRAME, "an answer to no question"));
-        }
         // What it shows of our log comes first: an answer counts only together with that.
         if !answer.checkpoint.is_empty() {
             let is_known = self.heads().get(&own).is_some_and(|it| *it.note() == answer.checkpoint);
@@ -118,6 +115,10 @@ impl Link {
             }
         }
         let check = &self.shared.own_log;
+        // Nobody answers what was not asked yet.
+        if answer.round > *check.rounds().borrow() {
+            return Ok(());
+        }
         check.has_answered(&self.peer, answer.round, answer.incarnation, answer.is_yours);
         Ok(())
     }

@@ -11,13 +11,15 @@ use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
     AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
-    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, PolicyStatus,
-    PublishCharterRequest, PublishCharterResponse, QuarantinedItem,
+    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OverrideQuorumRequest,
+    OverrideQuorumResponse, PolicyStatus, PublishCharterRequest, PublishCharterResponse,
+    QuarantinedItem,
 };
-use sundbro_store::{Quarantined, Store, StoreError};
+use sundbro_store::{Quarantined, ResumeError, Store, StoreError};
 use tonic::{Request, Response, Status};
 
-use super::{BadField, StoreFailed, answer, page};
+use super::{BadField, StoreFailed, answer, override_quorum, page};
+use crate::caller::LocalClient;
 use crate::charter_book::{CharterBook, OfferCharterError};
 use crate::locate::{Finder, LocateError};
 use crate::policy::PolicyState;
@@ -38,6 +40,9 @@ const MAX_ORPHAN_SCAN: usize = 20_000;
 pub trait Operations: Send + Sync {
     /// Whether our own log is signed.
     fn signing(&self) -> SigningState;
+
+    /// Signs our own log without the answers of other members, and without an end that nobody gives back. Blocking.
+    fn override_quorum(&self) -> Result<(), ResumeError>;
 
     /// The policy in force.
     fn policy(&self) -> PolicyState;
@@ -139,6 +144,20 @@ impl AdminService for AdminApi {
         let token = page::parse(&request.page_token).map_err(bad)?;
         let context = self.context.clone();
         answer(move || context.orphans(size, token)).await.map(Response::new)
+    }
+
+    async fn override_quorum(
+        &self,
+        request: Request<OverrideQuorumRequest>,
+    ) -> Result<Response<OverrideQuorumResponse>, Status> {
+        let client = LocalClient::of(&request)?.name().to_owned();
+        let reason = override_quorum::reason_name(request.into_inner().reason())
+            .map_err(|error| status::of(&error))?;
+        let context = self.context.clone();
+        let (store, operations) = (context.store.clone(), context.operations.clone());
+        let done = move || override_quorum::override_quorum(&store, &*operations, &client, reason);
+        let size = answer(done).await?;
+        Ok(Response::new(OverrideQuorumResponse { size }))
     }
 }
 

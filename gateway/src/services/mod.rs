@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod audit;
 pub mod ledger;
+mod override_quorum;
 mod page;
 pub mod records;
 

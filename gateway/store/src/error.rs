@@ -255,7 +255,9 @@ pub enum AppendReplicaError {
     #[error("log {0} is stopped: nothing more is taken")]
     LogStopped(LogId),
     /// It is our own log, and nothing of it is missing.
-    #[error("our own log is written here alone: nothing of it is taken from others unless its end was lost")]
+    #[error(
+        "our own log is written here alone: nothing of it is taken from others unless its end was lost"
+    )]
     OwnLog,
     /// Our own disk failed.
     #[error("the replica could not be written")]

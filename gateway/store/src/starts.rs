@@ -80,7 +80,11 @@ impl Store {
         // Another session may have brought another start meanwhile.
         let judged = judge(&write, log, start)?;
         if let Judged::New { size } = judged {
-            write.put_sealed(&STARTS, log.as_bytes(), &StartRow { start: *start, size }.to_body())?;
+            write.put_sealed(
+                &STARTS,
+                log.as_bytes(),
+                &StartRow { start: *start, size }.to_body(),
+            )?;
             // From here the promise survives a crash.
             write.commit()?;
         }

@@ -112,3 +112,17 @@ impl ::core::fmt::Debug for ListOrphansResponse {
             .finish()
     }
 }
+impl ::core::fmt::Debug for OverrideQuorumRequest {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("OverrideQuorumRequest")
+            .field("reason", &self.reason())
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for OverrideQuorumResponse {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("OverrideQuorumResponse")
+            .field("size", &self.size)
+            .finish()
+    }
+}

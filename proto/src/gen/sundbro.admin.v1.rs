@@ -183,6 +183,22 @@ pub struct ListOrphansResponse {
     #[prost(bool, tag = "3")]
     pub scans_finished: bool,
 }
+/// Answers for signing without a quorum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OverrideQuorumRequest {
+    /// Why. Never unspecified.
+    #[prost(enumeration = "OverrideReason", tag = "1")]
+    pub reason: i32,
+}
+/// Says from where our log goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OverrideQuorumResponse {
+    /// How many entries our log has.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+}
 /// What kind of thing ends. May grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -216,6 +232,43 @@ impl EndingKind {
             "ENDING_KIND_CERTIFICATE" => Some(Self::Certificate),
             "ENDING_KIND_REVOCATION_LIST" => Some(Self::RevocationList),
             "ENDING_KIND_CA" => Some(Self::Ca),
+            _ => None,
+        }
+    }
+}
+/// Why an operator signs without a quorum. May grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OverrideReason {
+    /// Never valid.
+    Unspecified = 0,
+    /// Other members will not be reached for long, and what is registered here must not wait.
+    OthersLost = 1,
+    /// No member holds the end of our log that was lost, and it will not come back.
+    EndLost = 2,
+    /// A rehearsal in a federation for tests.
+    Rehearsal = 3,
+}
+impl OverrideReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OVERRIDE_REASON_UNSPECIFIED",
+            Self::OthersLost => "OVERRIDE_REASON_OTHERS_LOST",
+            Self::EndLost => "OVERRIDE_REASON_END_LOST",
+            Self::Rehearsal => "OVERRIDE_REASON_REHEARSAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OVERRIDE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "OVERRIDE_REASON_OTHERS_LOST" => Some(Self::OthersLost),
+            "OVERRIDE_REASON_END_LOST" => Some(Self::EndLost),
+            "OVERRIDE_REASON_REHEARSAL" => Some(Self::Rehearsal),
             _ => None,
         }
     }
@@ -420,6 +473,38 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("sundbro.admin.v1.AdminService", "ListOrphans"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs our own log without the answers of other members, and gives up an end of it that nobody gives back, until the
+        /// next start of the gateway.
+        ///
+        /// On the record: an audit entry `QUORUM_OVERRIDDEN` with the client and the reason is durable before anything is
+        /// signed. Should a lost end turn up, or another machine sign with these keys, our log stops at every member. Fails with
+        /// FAILED_PRECONDITION and the reason when something stops signing that nobody can override.
+        pub async fn override_quorum(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OverrideQuorumRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OverrideQuorumResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sundbro.admin.v1.AdminService/OverrideQuorum",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("sundbro.admin.v1.AdminService", "OverrideQuorum"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -469,6 +554,19 @@ pub mod admin_service_server {
             request: tonic::Request<super::ListOrphansRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListOrphansResponse>,
+            tonic::Status,
+        >;
+        /// Signs our own log without the answers of other members, and gives up an end of it that nobody gives back, until the
+        /// next start of the gateway.
+        ///
+        /// On the record: an audit entry `QUORUM_OVERRIDDEN` with the client and the reason is durable before anything is
+        /// signed. Should a lost end turn up, or another machine sign with these keys, our log stops at every member. Fails with
+        /// FAILED_PRECONDITION and the reason when something stops signing that nobody can override.
+        async fn override_quorum(
+            &self,
+            request: tonic::Request<super::OverrideQuorumRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OverrideQuorumResponse>,
             tonic::Status,
         >;
     }
@@ -714,6 +812,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListOrphansSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sundbro.admin.v1.AdminService/OverrideQuorum" => {
+                    #[allow(non_camel_case_types)]
+                    struct OverrideQuorumSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::OverrideQuorumRequest>
+                    for OverrideQuorumSvc<T> {
+                        type Response = super::OverrideQuorumResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OverrideQuorumRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::override_quorum(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OverrideQuorumSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

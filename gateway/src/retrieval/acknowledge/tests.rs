@@ -54,12 +54,7 @@ async fn the_queue_is_read_when_there_is_a_reason() {
     sender.silent.insert(HOSPITAL.to_owned(), silent_until(Instant::now() + FAR));
     assert!(!sender.is_due(), "it is not time yet");
 
-    let hello = PeerHello {
-        software: String::new(),
-        incarnation: 1,
-        instance_id: [7; 16],
-        charter_version: 1,
-    };
+    let hello = PeerHello { software: String::new(), incarnation: 1, charter_version: 1 };
     let session = context.peers.opened(&name(HOSPITAL), hello);
     assert!(sender.is_due(), "it came back");
     assert_eq!(sender.silent[HOSPITAL].pause, FIRST_PAUSE);

@@ -275,12 +275,7 @@ async fn the_sender_sends_what_waits_and_hears_of_peers_that_come_back() {
     let stop = CancellationToken::new();
     let sender = tokio::spawn(super::super::acknowledge::run(context, stop.clone()));
     line.heal();
-    let hello = PeerHello {
-        software: String::new(),
-        incarnation: 1,
-        instance_id: [7; 16],
-        charter_version: 1,
-    };
+    let hello = PeerHello { software: String::new(), incarnation: 1, charter_version: 1 };
     let _session = peers.opened(&name(HOSPITAL), hello);
     while !world.hospital.audit_kinds().contains(&"ACKNOWLEDGED".to_owned()) {
         tokio::task::yield_now().await;
