@@ -19,6 +19,10 @@ use tokio::sync::watch;
 /// a few say that two machines outbid each other.
 const MAX_RAISES: u32 = 4;
 
+/// How long payloads of our own log are waited for that are not here. Longer than fetching them takes; what nobody holds
+/// any more must not stop the log for ever.
+const PAYLOADS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether our own log may be signed, as far as the peers know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnLogState {
@@ -73,6 +77,9 @@ struct Known {
     was_clear: bool,
     /// Answers to earlier questions do not count: since then too few peers answered.
     asked_from: u64,
+    /// Since when payloads of our own log are missing, as at the first look.
+    lacks_payloads_since: Option<Instant>,
+    payloads_given_up: bool,
     /// An operator answers for signing without the quorum, until the next start.
     is_overridden: bool,
     raises: u32,
@@ -322,7 +329,7 @@ impl OwnLogCheck {
             self.outbid(store, known, &peer, was_clear || raises >= MAX_RAISES);
             return true;
         }
-        if answered < electorate.needed {
+        if answered < electorate.needed || !self.has_payloads(store) {
             return false;
         }
         let asked = electorate.peers.len();
@@ -337,6 +344,32 @@ impl OwnLogCheck {
             self.known().was_clear = true;
         }
         true
+    }
+
+    /// Whether the payloads of our own log are here, as far as anybody gives them back: without them an adapter that looks
+    /// again finds its records gone, and would register each anew.
+    fn has_payloads(&self, store: &Store) -> bool {
+        let counted = store.log_head(&self.log).and_then(|head| {
+            let counts = store.index_counts(&self.log)?;
+            Ok(counts.missing_blobs == 0 && counts.indexed_size == head.size())
+        });
+        match counted {
+            Ok(true) => true,
+            Ok(false) => {
+                let mut known = self.known();
+                let since = *known.lacks_payloads_since.get_or_insert_with(Instant::now);
+                let given_up = since.elapsed() > PAYLOADS_PATIENCE;
+                if given_up && !std::mem::replace(&mut known.payloads_given_up, true) {
+                    tracing::error!(log = ?self.log, "nobody gives back payloads of our own log: it goes on without them");
+                }
+                given_up
+            }
+            Err(error) => {
+                let error = crate::status::chain(&error);
+                tracing::error!(error, "our own log cannot be read");
+                false
+            }
+        }
     }
 
     /// A peer knows a later start of us, or another one of the same number.

@@ -48,11 +48,13 @@ fn kind(kind: Kind) -> Verdict {
             .iter()
             .fold(Verdict::Refused, |sum, charter| charter_message(charter).or(sum)),
         Kind::KeyGrant(wire::KeyGrant { grant: Some(grant) }) => key_grant(&grant),
+        Kind::StartAnswer(answer) => checkpoint(&answer.checkpoint),
         // Read by their fields alone: the byte matrix sends them to a gateway.
         Kind::Consistency(_)
         | Kind::Want(_)
         | Kind::Payloads(_)
         | Kind::KeyGrant(_)
+        | Kind::StartQuestion(_)
         | Kind::Problem(_) => Verdict::Taken,
     }
 }
