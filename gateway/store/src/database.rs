@@ -64,16 +64,20 @@ impl Db {
     ) -> Result<Self, OpenError> {
         let path = dir.join(file.name());
         let io = |cure| move |source| OpenError::Io { path: dir.join(file.name()), cure, source };
-        let cure = "the gateway's user must be able to read and write it";
-        let backend = Backend(disk.open(&path).map_err(io(cure))?);
-        let opened = quietly(|| {
-            Builder::new()
-                .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-                .set_cache_size(cache_bytes)
-                .create_with_backend(backend)
-        });
-        let db = Self { file, inner: Inner::Writer(open_result(opened, &path)?) };
-        quietly(|| db.prepare(&path)).unwrap_or_else(|problem| Err(damaged(&path, problem)))?;
+        // redb takes a file whose making was cut short for one that is damaged, so a new file gets its name only when it
+        // is whole. It is locked from its first byte on: two first starts at once make one file.
+        let fresh = disk.len(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let at = if fresh { path.with_extension("redb.new") } else { path.clone() };
+        let mut opened = open_writer(disk, &at, cache_bytes);
+        if fresh && matches!(opened, Err(OpenError::Damaged { .. })) {
+            disk.create(&at).map_err(io("the gateway's user must be able to write it"))?;
+            opened = open_writer(disk, &at, cache_bytes);
+        }
+        let db = Self { file, inner: Inner::Writer(opened?) };
+        quietly(|| db.prepare(&at)).unwrap_or_else(|problem| Err(damaged(&at, problem)))?;
+        if fresh {
+            disk.rename(&at, &path).map_err(io("check the disk"))?;
+        }
         // Also of a file that was there: the start that made it may have failed at this very step.
         disk.sync_folder(&folder_of(&path)).map_err(io("check the disk"))?;
         Ok(db)
@@ -223,6 +227,21 @@ fn meta_table(file: StoreFile) -> &'static Table {
         StoreFile::Audit => &tables::AUDIT_META,
         StoreFile::Ledger | StoreFile::Gate => &tables::LEDGER_META,
     }
+}
+
+fn open_writer(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    let backend = disk.open(path).map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        cure: "the gateway's user must be able to read and write it",
+        source,
+    })?;
+    let opened = quietly(|| {
+        Builder::new()
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .set_cache_size(cache_bytes)
+            .create_with_backend(Backend(backend))
+    });
+    open_result(opened, path)
 }
 
 fn existing(disk: &dyn Disk, path: &Path) -> Result<Backend, DatabaseError> {
