@@ -27,6 +27,8 @@ mod serve;
 pub mod stop;
 mod store;
 pub mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod verify;
 
 pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};
