@@ -33,6 +33,6 @@ impl Store {
             StoreFile::Gate => self.own().gate_path.clone(),
             _ => self.dir().join(file.name()),
         };
-        std::fs::metadata(path).ok().map(|metadata| metadata.len())
+        self.disk.len(&path).ok()
     }
 }

@@ -5,7 +5,6 @@
 
 use core::cell::Cell;
 use core::ops::Range;
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,8 +16,9 @@ use redb::{
     ReadTransaction, ReadableDatabase, ReadableTable, StorageError, WriteTransaction,
 };
 
+use crate::backend::Backend;
+use crate::disk::{Disk, folder_of};
 use crate::error::{Damage, InFile, OpenError, StoreError};
-use crate::gate::sync_folder_of;
 use crate::overlay::Overlay;
 use crate::row::{Reader, RowProblem, Writer, seal, unseal};
 use crate::tables::{self, SCHEMA_VERSION, StoreFile, Table};
@@ -56,17 +56,30 @@ enum Inner {
 
 impl Db {
     /// Opens or creates a file for writing.
-    pub(crate) fn open(dir: &Path, file: StoreFile, cache_bytes: usize) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        file: StoreFile,
+        cache_bytes: usize,
+    ) -> Result<Self, OpenError> {
         let path = dir.join(file.name());
-        create_private(&path)?;
-        let opened = quietly(|| {
-            Builder::new()
-                .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-                .set_cache_size(cache_bytes)
-                .create(&path)
-        });
-        let db = Self { file, inner: Inner::Writer(open_result(opened, &path)?) };
-        quietly(|| db.prepare(&path)).unwrap_or_else(|problem| Err(damaged(&path, problem)))?;
+        let io = |cure| move |source| OpenError::Io { path: dir.join(file.name()), cure, source };
+        // redb takes a file whose making was cut short for one that is damaged, so a new file gets its name only when it
+        // is whole. It is locked from its first byte on: two first starts at once make one file.
+        let fresh = disk.len(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let at = if fresh { path.with_extension("redb.new") } else { path.clone() };
+        let mut opened = open_writer(disk, &at, cache_bytes);
+        if fresh && matches!(opened, Err(OpenError::Damaged { .. })) {
+            disk.create(&at).map_err(io("the gateway's user must be able to write it"))?;
+            opened = open_writer(disk, &at, cache_bytes);
+        }
+        let db = Self { file, inner: Inner::Writer(opened?) };
+        quietly(|| db.prepare(&at)).unwrap_or_else(|problem| Err(damaged(&at, problem)))?;
+        if fresh {
+            disk.rename(&at, &path).map_err(io("check the disk"))?;
+        }
+        // Also of a file that was there: the start that made it may have failed at this very step.
+        disk.sync_folder(&folder_of(&path)).map_err(io("check the disk"))?;
         Ok(db)
     }
 
@@ -92,10 +105,14 @@ impl Db {
     /// Opens a file to read, without changing it: beside a running gateway, or a private copy of what one left behind.
     ///
     /// The second value says whether a gateway is running.
-    pub(crate) fn open_offline(dir: &Path, file: StoreFile) -> Result<(Self, bool), OpenError> {
+    pub(crate) fn open_offline(
+        disk: &dyn Disk,
+        dir: &Path,
+        file: StoreFile,
+    ) -> Result<(Self, bool), OpenError> {
         let path = dir.join(file.name());
         let opened = quietly(|| {
-            Builder::new().set_cache_size(16 << 20).create_with_backend(private_copy(&path)?)
+            Builder::new().set_cache_size(16 << 20).create_with_backend(private_copy(disk, &path)?)
         });
         let (inner, live) = match opened {
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
@@ -103,7 +120,7 @@ impl Db {
                     Builder::new()
                         .set_concurrency_mode(ConcurrencyMode::SingleWriter)
                         .set_cache_size(16 << 20)
-                        .open_read_only(&path)
+                        .open_read_only_with_backend(existing(disk, &path)?)
                 });
                 (Inner::Reader(open_result(opened, &path)?), true)
             }
@@ -142,12 +159,7 @@ impl Db {
         }
         let write = self.begin()?;
         write.create_tables()?;
-        write.commit()?;
-        sync_folder_of(path).map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            cure: "check the disk",
-            source,
-        })
+        write.commit().map_err(OpenError::from)
     }
 
     fn check_schema(&self, path: &Path) -> Result<(), OpenError> {
@@ -217,26 +229,27 @@ fn meta_table(file: StoreFile) -> &'static Table {
     }
 }
 
-fn create_private(path: &Path) -> Result<(), OpenError> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|source| OpenError::Io {
+fn open_writer(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    let backend = disk.open(path).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         cure: "the gateway's user must be able to read and write it",
         source,
-    })
+    })?;
+    let opened = quietly(|| {
+        Builder::new()
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .set_cache_size(cache_bytes)
+            .create_with_backend(Backend(backend))
+    });
+    open_result(opened, path)
 }
 
-fn private_copy(path: &Path) -> Result<Overlay, DatabaseError> {
-    // A lock that excludes a running gateway needs a file that could be written; it is not. On a disk that cannot be
-    // written no gateway runs either.
-    let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => file,
-        Err(_) => File::open(path).map_err(StorageError::from)?,
-    };
-    Ok(Overlay::new(FileBackend::new(file)?).map_err(StorageError::from)?)
+fn existing(disk: &dyn Disk, path: &Path) -> Result<Backend, DatabaseError> {
+    Ok(Backend(disk.open_existing(path).map_err(StorageError::from)?))
+}
+
+fn private_copy(disk: &dyn Disk, path: &Path) -> Result<Overlay, DatabaseError> {
+    Ok(Overlay::new(existing(disk, path)?).map_err(StorageError::from)?)
 }
 
 fn damaged(path: &Path, problem: String) -> OpenError {

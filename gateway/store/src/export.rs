@@ -10,8 +10,8 @@ use sundbro_ledger::ids::LogId;
 use sundbro_ledger::merkle::NodeReader;
 use sundbro_ledger::tiles::{BUNDLE_ENTRIES, TILE_HEIGHT, entries_path, tiles_of, write_bundle};
 
+use crate::disk::{Disk, OsDisk, folder_of};
 use crate::error::{ExportError, ServeError};
-use crate::gate::sync_folder_of;
 use crate::hashes::StoredNodes;
 use crate::logs::{entries_in, log_key};
 use crate::store::Store;
@@ -119,7 +119,7 @@ impl Draft {
         fs::rename(&self.folder, target).map_err(io(target))?;
         // From here the export is there under its name, whole.
         self.kept = true;
-        sync_folder_of(target).map_err(io(target))
+        OsDisk.sync_folder(&folder_of(target)).map_err(io(target))
     }
 }
 

@@ -4,12 +4,13 @@
 //! written after the entries are durable and before anything is sent, so it is never ahead of a database that lost
 //! nothing. It may lie on another disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use sundbro_ledger::ids::{LogId, RootHash};
+
+use crate::disk::{Disk, folder_of};
 
 const MAGIC: &[u8; 16] = b"sundbro/gate/v1\n";
 const BODY_LEN: usize = 16 + 32 + 8 + 32 + 4;
@@ -171,47 +172,32 @@ impl SigningGate {
     }
 
     /// Reads the gate; `None` when there is no file.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, ReadGateError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ReadGateError::Io(error)),
-        };
-        let mut bytes = Vec::with_capacity(FILE_LEN + 1);
-        file.take(FILE_LEN as u64 + 1).read_to_end(&mut bytes).map_err(ReadGateError::Io)?;
-        Self::from_bytes(&bytes).map(Some).ok_or(ReadGateError::Damaged)
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, ReadGateError> {
+        match disk.read(path, FILE_LEN as u64 + 1) {
+            Ok(bytes) => Self::from_bytes(&bytes).map(Some).ok_or(ReadGateError::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ReadGateError::Io(error)),
+        }
     }
 
     /// Puts the gate in place of the one before. From here it survives a crash, whole.
-    pub(crate) fn write(self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let temporary = path.with_file_name(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary)?;
+        let mut file = disk.create(&temporary)?;
         file.write_all(&self.to_bytes())?;
-        file.sync_all()?;
+        file.sync()?;
         drop(file);
-        fs::rename(&temporary, path)?;
-        sync_folder_of(path)
+        disk.rename(&temporary, path)?;
+        disk.sync_folder(&folder_of(path))
     }
-}
-
-/// Makes a name in a folder durable: a rename or a new file is lost with the power until its folder is synced.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::OsDisk;
 
     fn gate() -> SigningGate {
         SigningGate {
@@ -226,11 +212,11 @@ mod tests {
     fn reads_back_what_it_wrote_and_knows_when_it_is_absent() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("signing.gate");
-        assert_eq!(SigningGate::read(&path).expect("absent"), None);
-        gate().write(&path).expect("write");
+        assert_eq!(SigningGate::read(&OsDisk, &path).expect("absent"), None);
+        gate().write(&OsDisk, &path).expect("write");
         let newer = SigningGate { size: 8, ..gate() };
-        newer.write(&path).expect("write again");
-        assert_eq!(SigningGate::read(&path).expect("read"), Some(newer));
+        newer.write(&OsDisk, &path).expect("write again");
+        assert_eq!(SigningGate::read(&OsDisk, &path).expect("read"), Some(newer));
     }
 
     #[test]

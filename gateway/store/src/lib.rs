@@ -7,10 +7,12 @@
 //! signing gate, then the wire; the index is derived from what is durable and can be deleted.
 
 pub mod audit;
+mod backend;
 mod blobs;
 mod charters;
 mod counts;
 mod database;
+pub mod disk;
 mod error;
 mod export;
 pub mod gate;
@@ -27,6 +29,8 @@ mod starts;
 pub mod stop;
 mod store;
 pub mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod verify;
 
 pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};

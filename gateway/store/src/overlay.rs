@@ -8,15 +8,16 @@ use core::ops::Bound;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
+
+use crate::backend::Backend;
 
 const PAGE: u64 = 4096;
 
 /// Copy-on-write over a file, by pages of 4 KiB.
 #[derive(Debug)]
 pub(crate) struct Overlay {
-    file: FileBackend,
+    file: Backend,
     changes: Mutex<Changes>,
 }
 
@@ -29,7 +30,7 @@ struct Changes {
 }
 
 impl Overlay {
-    pub(crate) fn new(file: FileBackend) -> std::io::Result<Self> {
+    pub(crate) fn new(file: Backend) -> std::io::Result<Self> {
         let len = StorageBackend::len(&file)?;
         let changes = Changes { len, file_len: len, pages: BTreeMap::new() };
         Ok(Self { file, changes: Mutex::new(changes) })
@@ -164,14 +165,15 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::disk::{Disk, OsDisk};
 
     #[test]
     fn writes_are_read_back_and_never_reach_the_file() {
         let mut file = tempfile::NamedTempFile::new().expect("file");
         let original: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
         file.write_all(&original).expect("write");
-        let backend = FileBackend::new(file.reopen().expect("reopen")).expect("backend");
-        let copy = Overlay::new(backend).expect("copy");
+        let backend = OsDisk.open_existing(file.path()).expect("open");
+        let copy = Overlay::new(Backend(backend)).expect("copy");
 
         copy.write(4090, &[0xff; 20]).expect("write across pages");
         let mut seen = vec![0; 10_000];

@@ -236,7 +236,7 @@ impl Store {
 
     fn advance_gate(&self, own: &mut OwnLog, head: &LogHead) -> Result<(), StoreError> {
         let gate = SigningGate { size: head.size(), root: head.root(), ..own.gate };
-        gate.write(&own.gate_path)
+        gate.write(&*self.disk, &own.gate_path)
             .map_err(|source| StoreError::Gate { path: own.gate_path.clone(), source })?;
         own.gate = gate;
         let view = self.ledger.read()?;

@@ -1,7 +1,7 @@
 //! The store: its four files and its gate, opened together.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sundbro_ledger::ids::{FederationId, LogId, RootHash};
 use sundbro_ledger::log::LogHead;
@@ -9,6 +9,7 @@ use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
 
 use crate::blobs::PayloadsMark;
 use crate::database::{Db, META_IDENTITY, ReadView, misfit};
+use crate::disk::{Disk, OsDisk};
 use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
@@ -44,6 +45,7 @@ pub struct OpenOptions {
 
 /// The files of one gateway.
 pub struct Store {
+    pub(crate) disk: Arc<dyn Disk>,
     dir: PathBuf,
     identity: Identity,
     pub(crate) ledger: Db,
@@ -93,12 +95,24 @@ impl Store {
     /// Fails when a file cannot be used; each error says what to do. A gate that stops signing is no error:
     /// [`Store::signing_stop`] tells.
     pub fn open(dir: &Path, options: OpenOptions) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io {
+        Self::open_on(OsDisk::shared(), dir, options)
+    }
+
+    /// As [`Store::open`], on a disk of the caller's.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: OpenOptions,
+    ) -> Result<Self, OpenError> {
+        disk.create_folder(dir).map_err(|source| OpenError::Io {
             path: dir.to_owned(),
             cure: "the gateway's user must be able to create it",
             source,
         })?;
-        let open = |file| Db::open(dir, file, options.cache_bytes);
+        let open = |file| Db::open(&*disk, dir, file, options.cache_bytes);
         let ledger = open(StoreFile::Ledger)?;
         bind(&ledger, dir, &options.identity)?;
         let payloads = open(StoreFile::Payloads)?;
@@ -113,11 +127,13 @@ impl Store {
         let audit = open(StoreFile::Audit)?;
         let gate_path = options.gate.unwrap_or_else(|| dir.join(StoreFile::Gate.name()));
         let own_log = options.identity.own_log;
-        let (mut own, sendable) = pass_gate(&ledger, own_log, gate_path, options.recreate_gate)?;
+        let (mut own, sendable) =
+            pass_gate(&*disk, &ledger, own_log, gate_path, options.recreate_gate)?;
         if let LogState::Stopped { position, .. } = state_in(&ledger.read()?, &own_log)? {
             own.stop.get_or_insert(SigningStop::OwnLogRevoked { position });
         }
         Ok(Self {
+            disk,
             dir: dir.to_owned(),
             identity: options.identity,
             ledger,
@@ -139,20 +155,22 @@ impl Store {
     /// # Errors
     /// Fails when a file is missing, damaged or newer than this software.
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
-        let open = |file| Db::open_offline(dir, file).map(|(db, _)| db);
-        let (ledger, beside_gateway) = Db::open_offline(dir, StoreFile::Ledger)?;
+        let disk = OsDisk::shared();
+        let open = |file| Db::open_offline(&*disk, dir, file).map(|(db, _)| db);
+        let (ledger, beside_gateway) = Db::open_offline(&*disk, dir, StoreFile::Ledger)?;
         let identity = Identity::read(&ledger.read()?)?.ok_or_else(|| OpenError::Damaged {
             path: dir.join(StoreFile::Ledger.name()),
             problem: "it does not say to whom it belongs".to_owned(),
         })?;
         let gate_path = dir.join(StoreFile::Gate.name());
         let log = identity.own_log;
-        let gate = SigningGate::read(&gate_path).ok().flatten();
+        let gate = SigningGate::read(&*disk, &gate_path).ok().flatten();
         let gate = gate.unwrap_or(SigningGate { log, size: 0, root: EMPTY_ROOT, incarnation: 0 });
         let payloads = open(StoreFile::Payloads)?;
         let index = open(StoreFile::Index)?;
         let audit = open(StoreFile::Audit)?;
         Ok(Self {
+            disk,
             dir: dir.to_owned(),
             identity,
             ledger,
@@ -183,7 +201,7 @@ impl Store {
     pub fn stop_at_start(&self, gate: &Path) -> Result<Option<SigningStop>, StoreError> {
         let log = self.identity.own_log;
         // The gate first: a gateway that runs beside us writes it after the ledger.
-        let read = SigningGate::read(gate);
+        let read = SigningGate::read(&*self.disk, gate);
         let head = head_in(&self.ledger.read()?, &log)?;
         match read {
             Err(_) => Ok(Some(SigningStop::GateDamaged(gate.to_owned()))),
@@ -283,6 +301,7 @@ fn bind(ledger: &Db, dir: &Path, expected: &Identity) -> Result<(), OpenError> {
 
 /// Compares the gate with the ledger, and raises the incarnation.
 fn pass_gate(
+    disk: &dyn Disk,
     ledger: &Db,
     log: LogId,
     gate_path: PathBuf,
@@ -294,7 +313,7 @@ fn pass_gate(
     let sendable = Sendable { size: head.size(), root: head.root(), checkpoint };
     let here =
         SigningGate { log, size: head.size(), root: head.root(), incarnation: head.incarnation() };
-    let read = match SigningGate::read(&gate_path) {
+    let read = match SigningGate::read(disk, &gate_path) {
         Err(ReadGateError::Io(source)) => {
             return Err(OpenError::Io {
                 path: gate_path,
@@ -331,7 +350,7 @@ fn pass_gate(
     let incarnation = gate.incarnation.max(head.incarnation()).saturating_add(1);
     let gate = SigningGate { incarnation, ..kept };
     // From here the incarnation is durable, so no start after this one can use it again.
-    gate.write(&gate_path).map_err(|source| OpenError::Io {
+    gate.write(disk, &gate_path).map_err(|source| OpenError::Io {
         path: gate_path.clone(),
         cure: "the gateway's user must be able to write it and its folder",
         source,

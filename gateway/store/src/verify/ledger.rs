@@ -18,7 +18,7 @@ use crate::tables::{ENTRIES, LEDGER_META, LOG_STATES, REQUESTS, StoreFile};
 pub(super) fn check(files: &Files, trust: Option<&dyn Trust>, gate: &Path, report: &mut Report) {
     let Some(db) = files.get(StoreFile::Ledger) else { return };
     // Before the ledger: a gateway that is running writes the ledger first, so what is read here is not ahead of it.
-    let gate = SigningGate::read(gate);
+    let gate = SigningGate::read(&*files.disk, gate);
     let mut own = None;
     report.part(&LEDGER_META, |report| {
         let identity = Identity::read(&db.read()?)?;

@@ -11,6 +11,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use sundbro_ledger::charter::Charter;
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
@@ -20,6 +21,7 @@ use sundbro_ledger::log::{KeyBook, KeyVerdict};
 
 use crate::charters::charters_in;
 use crate::database::{Db, opened, quietly};
+use crate::disk::{Disk, OsDisk};
 use crate::error::{Damage, InFile, OpenError, StoreError, VerifyError};
 use crate::index::LogOwners;
 use crate::logs::log_key;
@@ -122,6 +124,7 @@ fn chain(error: &dyn core::error::Error) -> String {
 
 /// The files of one store, as far as they open.
 struct Files {
+    disk: Arc<dyn Disk>,
     open: BTreeMap<StoreFile, Db>,
     /// Full ids of the logs that stand for 8 bytes in keys.
     logs: BTreeMap<[u8; 8], LogId>,
@@ -146,7 +149,7 @@ pub fn verify_dir(
     gate: Option<&Path>,
 ) -> Result<Report, VerifyError> {
     let mut report = Report::default();
-    let files = open(dir, &mut report)?;
+    let files = open(OsDisk::shared(), dir, &mut report)?;
     refuse_other_federation(dir, &files, expected)?;
     let history = history(&files, expected, &mut report);
     let trust = history.as_ref().map(|history| history as &dyn Trust);
@@ -162,8 +165,21 @@ pub fn verify_with(
     trust: &dyn Trust,
     gate: Option<&Path>,
 ) -> Result<Report, VerifyError> {
+    verify_on(OsDisk::shared(), dir, trust, gate)
+}
+
+/// As [`verify_with`], on a disk of the caller's.
+///
+/// # Errors
+/// As [`verify_dir`].
+pub fn verify_on(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    trust: &dyn Trust,
+    gate: Option<&Path>,
+) -> Result<Report, VerifyError> {
     let mut report = Report::default();
-    let files = open(dir, &mut report)?;
+    let files = open(disk, dir, &mut report)?;
     refuse_other_federation(dir, &files, &trust.federation_id())?;
     Ok(check(dir, files, Some(trust), gate, report))
 }
@@ -194,10 +210,10 @@ fn check(
     report
 }
 
-fn open(dir: &Path, report: &mut Report) -> Result<Files, VerifyError> {
-    let mut files = Files { open: BTreeMap::new(), logs: BTreeMap::new() };
+fn open(disk: Arc<dyn Disk>, dir: &Path, report: &mut Report) -> Result<Files, VerifyError> {
+    let mut files = Files { disk, open: BTreeMap::new(), logs: BTreeMap::new() };
     for file in StoreFile::DATABASES {
-        match Db::open_offline(dir, file) {
+        match Db::open_offline(&*files.disk, dir, file) {
             Ok((db, live)) => {
                 report.live |= live;
                 files.open.insert(file, db);
