@@ -209,6 +209,7 @@ async fn run(
         charter: charter.clone(),
         hub: hub.clone(),
         own_log: replication.own_log().clone(),
+        runtime: tokio::runtime::Handle::current(),
     })
     .map_err(|error| failed(error.into()))?;
 

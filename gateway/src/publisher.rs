@@ -90,6 +90,8 @@ pub struct PublisherContext {
     pub hub: Arc<Hub>,
     /// What other members know of our own log.
     pub own_log: Arc<OwnLogCheck>,
+    /// Where the sessions run by which they are asked.
+    pub runtime: tokio::runtime::Handle,
 }
 
 /// For each draft, in order, what became of it; or why nothing was appended.
@@ -282,7 +284,8 @@ fn append(
     // A machine that stood still may have been replaced meanwhile, so the others are asked each time: whoever answers
     // takes nothing from a start before this one, and shows what it knows of our log.
     let electorate = context.charter.electorate(&context.member);
-    context.own_log.confirm(&electorate, CONFIRM_PATIENCE).map_err(PublishError::NoQuorum)?;
+    let confirmed = context.own_log.confirm(&electorate, CONFIRM_PATIENCE);
+    context.runtime.block_on(confirmed).map_err(PublishError::NoQuorum)?;
     let began = std::time::Instant::now();
     let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
     commits.took(began.elapsed());

@@ -1,5 +1,6 @@
 //! The command line: one file for each command, one way to report an error.
 
+mod backup;
 mod certs;
 mod charter;
 mod config;
@@ -11,10 +12,12 @@ mod files;
 mod index;
 mod init;
 mod log;
+mod manifest;
 mod member;
 mod operate;
 mod policy;
 mod record;
+mod restore;
 mod run;
 mod verify;
 
@@ -58,6 +61,10 @@ enum Command {
     Log(log::Log),
     /// Check data folders and receipts, without trusting any gateway.
     Verify(verify::Verify),
+    /// Copy the data of a gateway, which may run meanwhile.
+    Backup(backup::Backup),
+    /// Put a backup back, or prove that it could be.
+    Restore(restore::Restore),
     /// Derive the index anew.
     Index(index::Index),
     /// Show how a running gateway does.
@@ -183,6 +190,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Record(command) => command.run(output),
         Command::Log(command) => command.run(output),
         Command::Verify(command) => command.run(output),
+        Command::Backup(command) => command.run(output),
+        Command::Restore(command) => command.run(output),
         Command::Index(command) => command.run(output),
         Command::Status(command) => command.run(output),
         Command::Doctor(command) => command.run(output),

@@ -5,8 +5,8 @@
 //! start of this gateway and nothing of its log that is not here. What is missing here is fetched back first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::{LogId, MemberName, RootHash};
@@ -14,6 +14,7 @@ use sundbro_ledger::merkle::range_hash;
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{ResumeError, Store, StoreError};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 /// How often one start may find that its number is taken and take a higher one. A restored gateway needs one; more than
 /// a few say that two machines outbid each other.
@@ -93,7 +94,6 @@ pub struct OwnLogCheck {
     rounds: watch::Sender<u64>,
     incarnation: watch::Sender<u32>,
     known: Mutex<Known>,
-    answered: Condvar,
     answers: watch::Sender<u64>,
 }
 
@@ -111,7 +111,6 @@ impl OwnLogCheck {
             rounds: watch::Sender::new(0),
             incarnation: watch::Sender::new(store.incarnation()),
             known: Mutex::default(),
-            answered: Condvar::new(),
             answers: watch::Sender::new(0),
         }
     }
@@ -174,36 +173,42 @@ impl OwnLogCheck {
                     let _ = answers.changed().await;
                 }
             };
-            let _ = tokio::time::timeout(again, enough).await;
+            let _ = timeout(again, enough).await;
         }
     }
 
-    /// Makes sure that this start is still the newest that enough peers know, by asking them now. Blocking.
+    /// Makes sure that this start is still the newest that enough peers know, by asking them now.
     ///
     /// # Errors
     /// [`NoQuorum`] when too few answered in time: then nothing may be signed, and the peers are asked until they do.
-    pub fn confirm(&self, electorate: &Electorate, patience: Duration) -> Result<(), NoQuorum> {
+    pub async fn confirm(
+        &self,
+        electorate: &Electorate,
+        patience: Duration,
+    ) -> Result<(), NoQuorum> {
         let is_overridden = self.known().is_overridden;
         if electorate.needed == 0 || is_overridden {
             return Ok(());
         }
+        let mut answers = self.answers.subscribe();
         let round = self.ask();
-        let until = Instant::now() + patience;
-        let mut known = self.known();
-        loop {
-            let (answered, outbid) = count(&known, electorate, round, round);
-            if answered >= electorate.needed && outbid.is_none() {
-                return Ok(());
+        let enough = async {
+            loop {
+                answers.borrow_and_update();
+                let (answered, outbid) = count(&self.known(), electorate, round, round);
+                if outbid.is_some() || answered >= electorate.needed {
+                    return outbid.is_none();
+                }
+                // The sender lives in `self`.
+                let _ = answers.changed().await;
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || outbid.is_some() {
-                drop(known);
-                self.ask_again();
-                return Err(NoQuorum { answered, needed: electorate.needed });
-            }
-            let waited = self.answered.wait_timeout(known, left);
-            known = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        if let Ok(true) = timeout(patience, enough).await {
+            return Ok(());
         }
+        let (answered, _) = count(&self.known(), electorate, round, round);
+        self.ask_again();
+        Err(NoQuorum { answered, needed: electorate.needed })
     }
 
     /// A peer has shown a checkpoint of our own log. Blocking.
@@ -249,7 +254,6 @@ impl OwnLogCheck {
             known.answers.insert(peer.clone(), answer);
         }
         drop(known);
-        self.answered.notify_all();
         self.answers.send_modify(|count| *count = count.wrapping_add(1));
     }
 

@@ -220,7 +220,7 @@ impl Db {
     }
 }
 
-fn meta_table(file: StoreFile) -> &'static Table {
+pub(crate) fn meta_table(file: StoreFile) -> &'static Table {
     match file {
         StoreFile::Payloads => &tables::PAYLOADS_META,
         StoreFile::Index => &tables::INDEX_META,
@@ -390,6 +390,16 @@ pub(crate) fn get(
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(rows.get(key).in_file(table.file)?.map(|guard| guard.value().to_vec()))
+}
+
+/// Writes a value as it is stored.
+pub(crate) fn insert(
+    rows: &mut redb::Table<'_, Bytes, Bytes>,
+    table: &Table,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), StoreError> {
+    rows.insert(key, value).in_file(table.file).map(drop)
 }
 
 /// The body of one sealed value.

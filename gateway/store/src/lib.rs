@@ -8,6 +8,7 @@
 
 pub mod audit;
 mod backend;
+pub mod backup;
 mod blobs;
 mod charters;
 mod counts;

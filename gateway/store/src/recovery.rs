@@ -129,7 +129,7 @@ impl Store {
         let gate = SigningGate { incarnation: known.saturating_add(1), ..own.gate };
         let keeps_file = own.stop.as_ref().is_none_or(SigningStop::is_passing);
         if keeps_file {
-            write_gate(&own, gate)?;
+            self.write_gate(&own, gate)?;
         }
         own.gate = gate;
         Ok(gate.incarnation)
@@ -140,16 +140,16 @@ impl Store {
         let incarnation = own.gate.incarnation.max(head.incarnation().saturating_add(1));
         let (size, root) = (head.size(), head.root());
         let gate = SigningGate { size, root, incarnation, ..own.gate };
-        write_gate(own, gate)?;
+        self.write_gate(own, gate)?;
         own.gate = gate;
         let checkpoint =
             checkpoint_in(&self.ledger.read()?, head.log_id(), CheckpointKind::Committed)?;
         self.set_sendable(Sendable { size, root, checkpoint });
         Ok(())
     }
-}
 
-fn write_gate(own: &OwnLog, gate: SigningGate) -> Result<(), StoreError> {
-    gate.write(&own.gate_path)
-        .map_err(|source| StoreError::Gate { path: own.gate_path.clone(), source })
+    fn write_gate(&self, own: &OwnLog, gate: SigningGate) -> Result<(), StoreError> {
+        gate.write(&*self.disk, &own.gate_path)
+            .map_err(|source| StoreError::Gate { path: own.gate_path.clone(), source })
+    }
 }

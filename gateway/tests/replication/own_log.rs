@@ -49,10 +49,8 @@ async fn may_sign(gateway: &Gateway) {
 
 /// What the publisher asks before each commit.
 async fn confirm(gateway: &Gateway) -> Result<(), NoQuorum> {
-    let check = Arc::clone(gateway.replication.own_log());
     let electorate = gateway.charter.electorate(&gateway.member);
-    let confirm = move || check.confirm(&electorate, Duration::from_secs(2));
-    tokio::task::spawn_blocking(confirm).await.expect("no panic")
+    gateway.replication.own_log().confirm(&electorate, Duration::from_secs(2)).await
 }
 
 /// Two members that hold what the GP published, and the files of the GP from before its last entries.
