@@ -1,4 +1,5 @@
-//! The pages are true: every command that `docs/operate.md` shows is run, in order, and must print what the page says.
+//! The pages are true: every command that `docs/operate.md` and the runbooks show is run, in order, and must print what the
+//! page says.
 //!
 //! A page is a Bash session. Which blocks run, and what the test puts in place of the page's ports, the page itself says.
 
@@ -12,6 +13,9 @@ use session::Session;
 
 /// The page's ports, which the test replaces by free ones.
 const PORTS: [&str; 6] = ["7443", "7444", "7445", "8443", "8444", "8445"];
+
+/// Heading of the operator's page before which two members run and have published.
+const AFTER_SETUP: &str = "\n## 7 ";
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository").join(name);
@@ -33,6 +37,41 @@ fn every_command_of_the_operators_page_does_what_the_page_says() {
     if let Err(problem) = session.run(&page) {
         let kept = session.keep();
         panic!("docs/operate.md: {problem}\nfolders and logs are kept in {}", kept.display());
+    }
+}
+
+/// Runs a runbook in the federation that the operator's page sets up.
+fn runbook(name: &str) {
+    let Some(binary) = sundbro_tests::sundbro() else { return };
+    let operate = read("docs/operate.md");
+    let (setup, _) = operate.split_once(AFTER_SETUP).expect("the page has this heading");
+    let mut page = Page::parse(setup).expect("the page has the form that it describes");
+    let runbook = Page::parse(&read(&format!("docs/runbooks/{name}.md"))).expect("a page");
+    assert!(runbook.steps.len() > 3, "the runbook shows only {} steps", runbook.steps.len());
+    page.steps.extend(runbook.steps);
+    let session = Session::new(&binary).expect("a folder and free ports");
+    if let Err(problem) = session.run(&page) {
+        let kept = session.keep();
+        panic!(
+            "docs/runbooks/{name}.md: {problem}\nfolders and logs are kept in {}",
+            kept.display()
+        );
+    }
+}
+
+#[test]
+fn the_runbook_for_restoring_holds() {
+    runbook("restore");
+}
+
+#[test]
+fn every_runbook_is_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository");
+    let own = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder.join("docs/runbooks")).expect("runbooks") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(own.contains(&format!("runbook(\"{name}\")")), "nothing runs {name}.md");
     }
 }
 
