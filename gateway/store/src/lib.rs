@@ -18,6 +18,7 @@ mod hashes;
 pub mod index;
 mod locators;
 mod logs;
+mod observe;
 mod overlay;
 mod own;
 mod row;
@@ -35,5 +36,6 @@ pub use error::{
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
 pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use observe::Observing;
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use store::{Identity, OpenOptions, Store};

@@ -16,6 +16,7 @@ use crate::index::{Late, bind as bind_index};
 use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
+use crate::observe::Watch;
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{HASHES, LEDGER_META, StoreFile};
 
@@ -53,6 +54,8 @@ pub struct Store {
     own: Mutex<OwnLog>,
     sendable: RwLock<Option<Sendable>>,
     pub(crate) late: Late,
+    /// What the last observation found; `None`: the next one reads it from the rows.
+    watch: Mutex<Option<Watch>>,
     beside_gateway: bool,
 }
 
@@ -127,6 +130,7 @@ impl Store {
             own: Mutex::new(own),
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
+            watch: Mutex::new(None),
             beside_gateway: false,
         })
     }
@@ -162,6 +166,7 @@ impl Store {
             own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
             sendable: RwLock::new(None),
             late: Late::new(),
+            watch: Mutex::new(None),
             beside_gateway,
         })
     }
@@ -237,6 +242,14 @@ impl Store {
         self.own.lock().map_err(|_| StoreError::Poisoned)
     }
 
+    pub(crate) fn take_watch(&self) -> Option<Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn put_watch(&self, watch: Option<Watch>) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
+    }
+
     /// How much of a log may be shown to others. `None`: all that is here.
     pub(crate) fn sendable(&self, log: &LogId) -> Option<Sendable> {
         if *log != self.identity.own_log {
@@ -250,7 +263,7 @@ impl Store {
     }
 }
 
-fn root_at(view: &ReadView, log: &LogId, size: u64) -> Result<RootHash, StoreError> {
+pub(crate) fn root_at(view: &ReadView, log: &LogId, size: u64) -> Result<RootHash, StoreError> {
     let nodes = StoredNodes::new(view, &HASHES, &log_key(log))?;
     range_hash(&nodes, 0, size).map(RootHash::from)
 }

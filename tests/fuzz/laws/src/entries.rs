@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sundbro_ledger::blob::{Blob, SALT_LEN};
 use sundbro_ledger::log::LogHead;
-use sundbro_ledger::payload::{Detail, Payload};
+use sundbro_ledger::payload::{Detail, KINDS, Payload};
 use sundbro_ledger::transaction::{
     Audience, EntryError, HEADER_FORMAT, Header, HeaderError, MAX_ENTRY_LEN, MAX_HEADER_LEN,
     SignedTransaction,
