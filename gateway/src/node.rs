@@ -33,6 +33,7 @@ use crate::identity::OwnKeys;
 use crate::ingest::{self, IngestContext, Ingests};
 use crate::lobby::Places;
 use crate::locate::{Finder, LocateContext};
+use crate::own_reach::OwnReachReader;
 use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle};
 use crate::replication::{
@@ -214,6 +215,8 @@ async fn run(
         stop: stop.clone(),
     });
     tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
+    let interval = config.federation.observation_interval;
+    tasks.spawn(crate::witness::run(hub, publisher.clone(), interval, stop.clone()));
 
     let ingests = start_ingests(
         &config,
@@ -278,6 +281,12 @@ async fn run(
         now_millis: now_millis.clone(),
     });
 
+    let reach = Arc::new(OwnReachReader::new(
+        config.member.clone(),
+        store.clone(),
+        charter.clone(),
+        peers.clone(),
+    ));
     let sessions = TaskTracker::new();
     let federation_routes =
         Routes::new(FederationEndpoint::server(replication.clone(), sessions.clone()))
@@ -289,6 +298,7 @@ async fn run(
         subjects: subjects.clone(),
         peers: peers.clone(),
         publisher,
+        reach: reach.clone(),
         ingests: ingests.clone(),
         retrievals: [owner.counts().clone(), requester.counts().clone()],
         federation: federation_tls.clone(),
@@ -311,13 +321,14 @@ async fn run(
             profile: profile_of(config.profile),
             now_millis,
         })))
-        .add_service(LedgerServiceServer::new(LedgerApi::new(finder.clone())))
+        .add_service(LedgerServiceServer::new(LedgerApi::new(finder.clone(), reach.clone())))
         .add_service(AuditServiceServer::new(AuditApi::new(store.clone())))
         .add_service(AdminServiceServer::new(AdminApi::new(AdminContext {
             member: config.member.clone(),
             federation_id: config.federation_id,
             started_unix_seconds: crate::clock::unix_seconds(),
             finder,
+            reach,
             store: store.clone(),
             charter: charter.clone(),
             subjects: subjects.clone(),

@@ -5,6 +5,7 @@
 //! peer sends is checked first against a checkpoint that the log's owner signed: if that fails, the sender is dropped
 //! and the log goes on from another peer; only what a valid checkpoint commits to can stop a log, and only that one.
 
+mod ack;
 mod announce;
 mod aside;
 mod dialer;

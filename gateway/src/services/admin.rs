@@ -11,7 +11,7 @@ use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
     AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
-    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, PolicyStatus,
+    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OwnLogStatus, PolicyStatus,
     PublishCharterRequest, PublishCharterResponse, QuarantinedItem,
 };
 use sundbro_store::gate::SigningStop;
@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 use super::{BadField, StoreFailed, answer, page};
 use crate::charter_book::{CharterBook, OfferCharterError};
 use crate::locate::{Finder, LocateError};
+use crate::own_reach::{OwnReach, OwnReachReader};
 use crate::policy::PolicyState;
 use crate::reason::{self, Reason};
 use crate::status::{self, Culprit, Fault, Retry, Situation};
@@ -70,6 +71,8 @@ pub struct AdminContext {
     pub started_unix_seconds: i64,
     /// Reads coverage and index.
     pub finder: Arc<Finder>,
+    /// Reads how far our own log has come.
+    pub reach: Arc<OwnReachReader>,
     /// Counts, quarantine and locators.
     pub store: Arc<Store>,
     /// Takes charters.
@@ -175,6 +178,7 @@ impl AdminContext {
             adapters: adapters.collect::<Result<_, StoreError>>()?,
             policy: Some(policy_to_wire(self.operations.policy())),
             endings: self.operations.ends().into_iter().map(end_to_wire).collect(),
+            own_log: Some(reach_to_wire(&self.reach.read()?)),
         })
     }
 
@@ -249,6 +253,15 @@ fn policy_to_wire(state: PolicyState) -> PolicyStatus {
         rules: u32::try_from(state.rules).unwrap_or(u32::MAX),
         trouble_reason: reason.to_owned(),
         trouble: message,
+    }
+}
+
+fn reach_to_wire(reach: &OwnReach) -> OwnLogStatus {
+    OwnLogStatus {
+        size: reach.size,
+        replicated_size: reach.replicated_size(),
+        witnessed_size: reach.witnessed_size(),
+        witness_quorum: u32::try_from(reach.quorum).unwrap_or(u32::MAX),
     }
 }
 

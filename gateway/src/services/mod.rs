@@ -5,6 +5,7 @@ pub mod audit;
 pub mod ledger;
 mod page;
 pub mod records;
+mod transaction_state;
 
 use crate::reason::{self, Reason};
 use crate::retrieval::{Interrupted, blocking};

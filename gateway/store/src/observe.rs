@@ -29,8 +29,8 @@ pub struct Observing<'a> {
     pub owners: &'a dyn LogOwners,
     /// The largest size that may be observed of a log. `None`: all that is here. What was observed before stays.
     pub limit: &'a dyn Fn(&LogId) -> Option<u64>,
-    /// 32 random bytes for each blob.
-    pub salt: &'a mut dyn FnMut() -> [u8; 32],
+    /// 32 random bytes, anew for each blob.
+    pub salt: &'a mut dyn FnMut() -> Result<[u8; 32], StoreError>,
 }
 
 impl Store {
@@ -74,7 +74,7 @@ impl Drafting for ObservationDrafts<'_, '_> {
         let mut drafts = Vec::new();
         for changed in changed.chunks(MAX_CHANGED_HEADS) {
             let observation = watch.heads.observe(changed.to_vec());
-            drafts.push(draft(&Payload::Observed(observation), &(self.observing.salt)())?);
+            drafts.push(draft(&Payload::Observed(observation), &(self.observing.salt)()?)?);
             watch.unwritten.extend_from_slice(changed);
         }
         self.watch = Some(watch);

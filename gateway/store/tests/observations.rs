@@ -64,7 +64,7 @@ impl House {
         let mut salt = || {
             let mut salt = [0x0b; 32];
             salt[..8].copy_from_slice(&salts.next().expect("endless").to_be_bytes());
-            salt
+            Ok(salt)
         };
         let mut observing = Observing { owners, limit, salt: &mut salt };
         self.store.observe(&mut observing, &self.member.signer(), HOUR, keys).expect("observes")

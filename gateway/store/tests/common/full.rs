@@ -112,7 +112,7 @@ fn own_log(store: &Store, owner: &Member) {
 
 /// Vouches for the other member's log.
 fn observe(store: &Store, owner: &Member, keys: &Keys) {
-    let mut observing = Observing { owners: keys, limit: &|_| None, salt: &mut || [0x0b; 32] };
+    let mut observing = Observing { owners: keys, limit: &|_| None, salt: &mut || Ok([0x0b; 32]) };
     let observed = store.observe(&mut observing, &owner.signer(), HOUR, keys).expect("observes");
     assert!(observed.is_some(), "the other log is new");
 }
