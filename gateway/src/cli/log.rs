@@ -170,7 +170,7 @@ async fn state(
     let state = answer.state().as_str_name().trim_start_matches("TRANSACTION_STATE_");
     let state = state.to_lowercase();
     let text = format!(
-        "entry {}: {state}; {} other members hold it, {} vouch for it ({} make it witnessed)",
+        "entry {}: {state}; held by {} others, vouched for by {} ({} make it witnessed)",
         answer.position, answer.replicated_by, answer.witnessed_by, answer.witness_quorum
     );
     let json = serde_json::json!({

@@ -29,7 +29,8 @@ impl ObservedHead {
         leaf_hash(&canonical::encode(&self.to_wire()))
     }
 
-    fn to_wire(self) -> v1::ObservedHead {
+    /// The message that says it.
+    pub fn to_wire(self) -> v1::ObservedHead {
         v1::ObservedHead {
             log_id: Bytes::copy_from_slice(self.log.as_bytes()),
             size: self.size,

@@ -53,7 +53,8 @@ fn kind(kind: Kind) -> Verdict {
         | Kind::Want(_)
         | Kind::Payloads(_)
         | Kind::KeyGrant(_)
-        | Kind::Problem(_) => Verdict::Taken,
+        | Kind::Problem(_)
+        | Kind::Ack(_) => Verdict::Taken,
     }
 }
 
