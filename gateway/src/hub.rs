@@ -73,6 +73,8 @@ pub struct PeerView {
     pub charter_version: u64,
     /// Its log grew by more than the charter allows in a day, and the rest of it is not fetched yet.
     pub held_back: bool,
+    /// How much of our own log is durable there, as it says. 0 before it said so.
+    pub acked_size: u64,
 }
 
 impl PeerView {
@@ -86,6 +88,7 @@ impl PeerView {
             incarnation: 0,
             charter_version: 0,
             held_back: false,
+            acked_size: 0,
         }
     }
 }
@@ -164,6 +167,13 @@ impl PeerTable {
         }
         self.change(member, |row| row.view.held_back = held_back);
         true
+    }
+
+    /// The peer says how much of our own log is durable there: what it said before no longer counts.
+    pub fn acked(&self, member: &MemberName, size: u64) {
+        if self.rows().get(member).is_none_or(|row| row.view.acked_size != size) {
+            self.change(member, |row| row.view.acked_size = size);
+        }
     }
 
     /// The peer follows this charter version by now.

@@ -32,6 +32,7 @@ use crate::identity::OwnKeys;
 use crate::ingest::{self, IngestContext, Ingests};
 use crate::lobby::Places;
 use crate::locate::{Finder, LocateContext};
+use crate::own_reach::OwnReachReader;
 use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
 use crate::replication::{
@@ -209,11 +210,14 @@ async fn run(
         charter: charter.clone(),
         hub: hub.clone(),
         own_log: replication.own_log().clone(),
+        shown: replication.shown().clone(),
         runtime: tokio::runtime::Handle::current(),
     })
     .map_err(|error| failed(error.into()))?;
 
     tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
+    let interval = config.federation.observation_interval;
+    tasks.spawn(crate::witness::run(hub, publisher.clone(), interval, stop.clone()));
 
     let ingests = start_ingests(
         &config,
@@ -278,6 +282,12 @@ async fn run(
         now_millis: now_millis.clone(),
     });
 
+    let reach = Arc::new(OwnReachReader::new(
+        config.member.clone(),
+        store.clone(),
+        charter.clone(),
+        peers.clone(),
+    ));
     let sessions = TaskTracker::new();
     let federation_routes =
         Routes::new(FederationEndpoint::server(replication.clone(), sessions.clone()))
@@ -289,6 +299,7 @@ async fn run(
         subjects: subjects.clone(),
         peers: peers.clone(),
         publisher: publisher.clone(),
+        reach: reach.clone(),
         ingests: ingests.clone(),
         retrievals: [owner.counts().clone(), requester.counts().clone()],
         federation: federation_tls.clone(),
@@ -311,13 +322,14 @@ async fn run(
             profile: profile_of(config.profile),
             now_millis,
         })))
-        .add_service(LedgerServiceServer::new(LedgerApi::new(finder.clone())))
+        .add_service(LedgerServiceServer::new(LedgerApi::new(finder.clone(), reach.clone())))
         .add_service(AuditServiceServer::new(AuditApi::new(store.clone())))
         .add_service(AdminServiceServer::new(AdminApi::new(AdminContext {
             member: config.member.clone(),
             federation_id: config.federation_id,
             started_unix_seconds: crate::clock::unix_seconds(),
             finder,
+            reach,
             store: store.clone(),
             charter: charter.clone(),
             subjects: subjects.clone(),

@@ -9,19 +9,21 @@ use std::thread;
 use std::time::Duration;
 
 use sundbro_ledger::checkpoint::Origin;
-use sundbro_ledger::ids::{FederationId, MemberName};
+use sundbro_ledger::history::CharterHistory;
+use sundbro_ledger::ids::{FederationId, LogId, MemberName};
 use sundbro_ledger::member::{KeyPurpose, MemberEntry, MemberState};
 use sundbro_ledger::signing::VerifyingKey;
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{
-    Accepted, AppendOwnError, DraftRefusal, OwnDraft, OwnSigner, Store, StoreError,
+    Accepted, AppendOwnError, DraftRefusal, Observing, OwnAppend, OwnDraft, OwnSigner, Store,
+    StoreError,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::charter_book::CharterBook;
 use crate::hub::Hub;
 use crate::identity::OwnKeys;
-use crate::replication::{NoQuorum, OwnLogCheck, OwnLogState};
+use crate::replication::{NoQuorum, OwnLogCheck, OwnLogState, Shown};
 use crate::sight::own::CommitTimes;
 
 /// Jobs that wait; each holds one caller's drafts.
@@ -90,6 +92,8 @@ pub struct PublisherContext {
     pub hub: Arc<Hub>,
     /// What other members know of our own log.
     pub own_log: Arc<OwnLogCheck>,
+    /// How far their logs may be witnessed.
+    pub shown: Arc<Shown>,
     /// Where the sessions run by which they are asked.
     pub runtime: tokio::runtime::Handle,
 }
@@ -97,15 +101,23 @@ pub struct PublisherContext {
 /// For each draft, in order, what became of it; or why nothing was appended.
 pub type Published = Result<Vec<Result<Accepted, DraftRefusal>>, Arc<PublishError>>;
 
+/// How many observations were appended; none when there was nothing to vouch for.
+pub type Observed = Result<usize, PublishError>;
+
 struct Job {
     drafts: Vec<OwnDraft>,
     answer: oneshot::Sender<Published>,
 }
 
+enum Asked {
+    Publish(Job),
+    Observe(oneshot::Sender<Observed>),
+}
+
 /// Hands drafts to the publisher. Cheap to clone.
 #[derive(Clone)]
 pub struct PublisherHandle {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Asked>,
     state: Arc<watch::Sender<SigningState>>,
     commits: CommitTimes,
 }
@@ -118,8 +130,19 @@ impl PublisherHandle {
     pub async fn publish(&self, drafts: Vec<OwnDraft>) -> Published {
         let (answer, answered) = oneshot::channel();
         let stopping = || Arc::new(PublishError::Stopping);
-        self.jobs.send(Job { drafts, answer }).await.map_err(|_| stopping())?;
+        let job = Asked::Publish(Job { drafts, answer });
+        self.jobs.send(job).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Vouches for what is new in other members' logs, as far as that is worth an entry, and waits until it is durable.
+    ///
+    /// # Errors
+    /// When nothing was appended though something is new.
+    pub async fn observe(&self) -> Observed {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Asked::Observe(answer)).await.map_err(|_| PublishError::Stopping)?;
+        answered.await.map_err(|_| PublishError::Stopping)?
     }
 
     /// Whether our own log grows, and later changes of it.
@@ -193,21 +216,46 @@ pub fn spawn(
 
 fn run(
     context: &PublisherContext,
-    mut waiting: mpsc::Receiver<Job>,
+    mut waiting: mpsc::Receiver<Asked>,
     state: &watch::Sender<SigningState>,
     commits: &CommitTimes,
 ) {
     while let Some(first) = waiting.blocking_recv() {
-        let mut count = first.drafts.len();
-        let mut jobs = vec![first];
-        // No timer: while one group is being made durable, the next one gathers.
-        while count < GROUP_DRAFTS {
-            let Ok(job) = waiting.try_recv() else { break };
-            count += job.drafts.len();
-            jobs.push(job);
+        let (mut count, mut jobs, mut observers) = (0, Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(asked) = next {
+            match asked {
+                Asked::Observe(answer) => observers.push(answer),
+                Asked::Publish(job) => {
+                    count += job.drafts.len();
+                    jobs.push(job);
+                }
+            }
+            // No timer: while one group is being made durable, the next one gathers.
+            next = if count < GROUP_DRAFTS { waiting.try_recv().ok() } else { None };
         }
-        answer(context, jobs, state, commits);
+        if !jobs.is_empty() {
+            answer(context, jobs, state, commits);
+        }
+        for answer in observers {
+            drop(answer.send(observe(context, &state.borrow().clone(), commits)));
+        }
     }
+}
+
+/// Observes the heads that are here, as far as our answers to their authors allow.
+fn observe(context: &PublisherContext, state: &SigningState, commits: &CommitTimes) -> Observed {
+    let mut salt = || {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(|_| StoreError::NoRandomness)?;
+        Ok(salt)
+    };
+    let appended = sign(context, state, commits, |signer, hour, history| {
+        let limit = |log: &LogId| context.shown.limit(&context.store, log);
+        let mut observing = Observing { owners: history, limit: &limit, salt: &mut salt };
+        context.store.observe(&mut observing, signer, hour, history)
+    })?;
+    Ok(appended.map_or(0, |appended| appended.outcomes.len()))
 }
 
 fn answer(
@@ -243,6 +291,23 @@ fn append(
     state: &SigningState,
     commits: &CommitTimes,
 ) -> Result<Vec<Result<Accepted, DraftRefusal>>, PublishError> {
+    let appended = sign(context, state, commits, |signer, hour, history| {
+        context.store.append_own(drafts, signer, hour, history).map(Some)
+    })?;
+    Ok(appended.map_or_else(Vec::new, |appended| appended.outcomes))
+}
+
+/// Lets the store append with our keys, if we are entitled to; then index and peers follow. `None`: nothing was appended.
+fn sign(
+    context: &PublisherContext,
+    state: &SigningState,
+    commits: &CommitTimes,
+    append: impl FnOnce(
+        &OwnSigner<'_>,
+        u32,
+        &CharterHistory,
+    ) -> Result<Option<OwnAppend>, AppendOwnError>,
+) -> Result<Option<OwnAppend>, PublishError> {
     match state {
         SigningState::Checking => {
             let electorate = context.charter.electorate(&context.member);
@@ -287,7 +352,7 @@ fn append(
     let confirmed = context.own_log.confirm(&electorate, CONFIRM_PATIENCE);
     context.runtime.block_on(confirmed).map_err(PublishError::NoQuorum)?;
     let began = std::time::Instant::now();
-    let appended = context.store.append_own(drafts, &signer, crate::clock::hour(), &*history)?;
+    let Some(appended) = append(&signer, crate::clock::hour(), &history)? else { return Ok(None) };
     commits.took(began.elapsed());
     // From here the entries survive a crash; the index follows, and only then are peers and readers told.
     if context.charter.version() != version {
@@ -299,7 +364,7 @@ fn append(
         tracing::error!(error = %error, "the index does not follow our own log: `sundbro index rebuild`");
     }
     context.hub.heads_changed();
-    Ok(appended.outcomes)
+    Ok(Some(appended))
 }
 
 /// Most entries folded in one transaction of the index.

@@ -158,6 +158,8 @@ fn anytime(federation: &Federation, log: &Log) -> Vec<(Kind, When)> {
     let question = Consistency { log_id, old_size: 1, new_size: 2, proof: None };
     let charter = federation.history.current().to_wire();
     let gp = name(GP);
+    let own = Bytes::copy_from_slice(federation.log(GP).as_bytes());
+    let ack = wire::Ack { log_id: own, durable_size: 1 };
     let sealing = federation.history.sealing_key(&gp).expect("listed");
     let public = sealing.public_key.as_bytes();
     let grant = grant::seal(&subject_key(1), &federation.id(), 1, &gp, sealing.key_id, public);
@@ -171,6 +173,7 @@ fn anytime(federation: &Federation, log: &Log) -> Vec<(Kind, When)> {
         (wanted(want::What::Blobs(blobs)), When::Wanted),
         (Kind::Payloads(pushed), When::Anytime),
         (Kind::Problem(problem.clone()), When::Anytime),
+        (Kind::Ack(ack), When::Anytime),
         (Kind::Charter(wire::CharterFrame { charters: vec![charter] }), When::Anytime),
         (Kind::KeyGrant(wire::KeyGrant { grant: Some(grant.expect("sealed")) }), When::Kept),
         (Kind::StartQuestion(wire::StartQuestion { round: 1 }), When::Anytime),

@@ -29,7 +29,10 @@ pub(crate) const LEDGER: Rows = &[
     ("Coding", &[("system", ""), ("code", "")]),
     ("Identifier", &[("system", ""), ("value", "")]),
     // ledger/v1/payload.proto
-    ("TransactionPayload", &[("record_registered", ""), ("record_withdrawn", "")]),
+    (
+        "TransactionPayload",
+        &[("record_registered", ""), ("record_withdrawn", ""), ("observation", "")],
+    ),
     (
         "RecordRegistered",
         &[
@@ -42,6 +45,9 @@ pub(crate) const LEDGER: Rows = &[
         ],
     ),
     ("RecordWithdrawn", &[("record", ""), ("reason", "UnknownNumber")]),
+    // Whether the sum is right, the fold judges.
+    ("Observation", &[("heads_root", ""), ("heads_count", "Missing Max"), ("changed", "")]),
+    ("ObservedHead", &[("log_id", ""), ("size", ""), ("root", "")]),
     (
         "RecordDetail",
         &[
@@ -233,6 +239,7 @@ pub(crate) const FRAMES: Rows = &[
             ("charter", "UNKNOWN_FRAME=Missing"),
             ("key_grant", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
             ("problem", "UNKNOWN_FRAME=Missing"),
+            ("ack", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
         ],
     ),
     (
@@ -339,6 +346,10 @@ pub(crate) const FRAMES: Rows = &[
             ("is_yours", ""),
             ("checkpoint", "BAD_CHECKPOINT=Shorter,Longer,Huge"),
         ],
+    ),
+    (
+        "Ack",
+        &[("log_id", "MALFORMED_FRAME=Missing,Default,Shorter,Longer,Huge"), ("durable_size", "")],
     ),
     // federation/v1/retrieval.proto
     ("RetrieveRecordRequest", &[("request", "NOTHING_THERE=Missing")]),

@@ -137,6 +137,7 @@ pub(crate) fn all() -> Vec<Whole> {
         strict("TransactionHeader", &entry[..entry.len() - 64], header),
         strict("TransactionPayload", registered().encode_to_vec(), payload),
         strict("TransactionPayload", withdrawn().encode_to_vec(), payload),
+        strict("TransactionPayload", observed().encode_to_vec(), payload),
         detail(all),
         detail(named),
         strict("CharterHead", head().encode_to_vec(), |bytes| verdict(CharterHead::parse(bytes))),
@@ -178,6 +179,18 @@ fn registered() -> v1::TransactionPayload {
 fn withdrawn() -> v1::TransactionPayload {
     let withdrawn = v1::RecordWithdrawn { record: Some(object(1)), reason: 1 };
     let body = Some(v1::transaction_payload::Body::RecordWithdrawn(withdrawn));
+    v1::TransactionPayload { body }
+}
+
+fn observed() -> v1::TransactionPayload {
+    let head =
+        |log| v1::ObservedHead { log_id: vec![log; 32].into(), size: 4, root: vec![5; 32].into() };
+    let observation = v1::Observation {
+        heads_root: vec![6; 32].into(),
+        heads_count: 2,
+        changed: vec![head(1), head(2)],
+    };
+    let body = Some(v1::transaction_payload::Body::Observation(observation));
     v1::TransactionPayload { body }
 }
 

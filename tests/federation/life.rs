@@ -50,6 +50,31 @@ fn what_one_publishes_everybody_locates_and_may_fetch() {
 }
 
 #[test]
+fn what_one_publishes_the_others_witness() {
+    let mut federation = Federation::found(3);
+    federation.members.iter().for_each(harness::Member::observes);
+    let author = 0;
+    federation.at(author).start();
+    let documents = federation.members[author].write_documents(2);
+    federation.members[author].await_registered(&documents);
+    let alone = federation.members[author].try_newest_state().expect("it answers");
+    assert_eq!((alone.position, &*alone.state, alone.witness_quorum), (1, "accepted", 2));
+    // One other holds it and vouches for it; two make the quorum.
+    federation.at(1).start();
+    let await_witnesses = |federation: &Federation, witnesses: u32| {
+        eventually("others hold it and vouch for it", || {
+            let it = federation.members[author].try_newest_state()?;
+            (it.witnessed_by == witnesses && it.replicated_by == witnesses).then_some(it.state)
+        })
+    };
+    assert_eq!(await_witnesses(&federation, 1), "replicated");
+    federation.at(2).start();
+    assert_eq!(await_witnesses(&federation, 2), "witnessed");
+    federation.await_equal();
+    federation.finish();
+}
+
+#[test]
 fn a_late_joiner_has_everything_and_everybody_has_its_records() {
     let mut federation = Federation::running(3);
     let mut journal = Journal::of(&federation.members[0]);

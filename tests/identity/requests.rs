@@ -96,6 +96,13 @@ pub fn entry(world: &World, _: &Identity) -> Bytes {
     bytes(&gateway::GetEntryRequest { log_id, position: 0 })
 }
 
+/// How far the entry that registers it has come.
+pub fn transaction(world: &World, _: &Identity) -> Bytes {
+    let named = gateway::get_transaction_state_request::Transaction::Record;
+    let transaction = Some(named(world.record.resource_name()));
+    bytes(&gateway::GetTransactionStateRequest { transaction })
+}
+
 /// The charter that is in force already.
 pub fn charter(world: &World, _: &Identity) -> Bytes {
     let charter = Charter::decode(world.charter()).expect("a charter");

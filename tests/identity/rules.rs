@@ -114,6 +114,11 @@ pub const RULES: &[Rule] = &[
     local("sundbro.gateway.v1.RecordsService/RetrieveRecord", May::StatesUser, requests::retrieve),
     local("sundbro.gateway.v1.LedgerService/ListLogs", May::Client, requests::nothing),
     local("sundbro.gateway.v1.LedgerService/GetEntry", May::Client, requests::entry),
+    local(
+        "sundbro.gateway.v1.LedgerService/GetTransactionState",
+        May::Client,
+        requests::transaction,
+    ),
     local("sundbro.gateway.v1.AuditService/ListAuditEntries", May::Auditor, requests::nothing),
     local("sundbro.admin.v1.AdminService/GetStatus", May::Operator, requests::nothing),
     local("sundbro.admin.v1.AdminService/PublishCharter", May::Operator, requests::charter),

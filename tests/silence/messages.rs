@@ -32,21 +32,21 @@ macro_rules! types {
 types! {
     ledger:
         TransactionHeader ObjectId RecordVersion SubjectTag Coding Identifier TransactionPayload RecordRegistered
-        RecordWithdrawn RecordDetail DetailAudience ClinicalPeriod CharterHead LogBranch Steward CertificateAuthority
+        RecordWithdrawn Observation ObservedHead RecordDetail DetailAudience ClinicalPeriod CharterHead LogBranch Steward CertificateAuthority
         CharterLimits SubjectEpoch MemberEntry RegisterIdentifier MemberKey LogEpoch LogEnd Charter StewardSignature
         MemberCard CardSignature SubjectKeyGrant RetrievalRequest SignedMessage RetrievalGrant RetrievalCompletion
         RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember;
     federation:
         SynchroniseRequest SynchroniseResponse Frame Hello Heads Head Consistency ConsistencyProof Want WantEntries
-        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem StartQuestion StartAnswer
+        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem Ack StartQuestion StartAnswer
         RetrieveRecordRequest RetrieveRecordResponse AcknowledgeRetrievalRequest AcknowledgeRetrievalResponse;
     gateway:
         Coverage LogCoverage LocateRecordsRequest SubjectIdentifier LocateRecordsResponse RecordPointer EntryReference
         GetRecordRequest GetRecordResponse ListRecordsRequest ListRecordsResponse RetrieveRecordRequest
         RetrieveRecordResponse ContentHeader ListLogsRequest ListLogsResponse Log GetEntryRequest GetEntryResponse
-        ListAuditEntriesRequest ListAuditEntriesResponse AuditEntry;
+        GetTransactionStateRequest GetTransactionStateResponse ListAuditEntriesRequest ListAuditEntriesResponse AuditEntry;
     admin:
-        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending PublishCharterRequest
+        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending OwnLogStatus PublishCharterRequest
         PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem ListOrphansRequest
         ListOrphansResponse OverrideQuorumRequest OverrideQuorumResponse;
 }

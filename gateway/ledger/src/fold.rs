@@ -7,15 +7,20 @@
 //! As long as a payload for everybody is not here, nobody can say whom it names. What lies above it in the log and could
 //! hang on it is pending, not void; so the last such payload to come makes those be judged again, whomever they name.
 //!
+//! Observations are judged in order of position, each by the heads after those before it: no earlier than every payload for
+//! everybody below is here.
+//!
 //! Shared rows follow from FEDERATION payloads and details for all, private rows from the others. A private payload
 //! never changes a shared row: those who do not hold it must come to the same rows.
 
 mod memory;
+mod observed;
 mod rows;
 
 use bytes::Bytes;
 
 pub use memory::MemoryIndex;
+pub use observed::Heads;
 pub use rows::{RootHasher, Row, RowOrderError, View};
 
 use crate::ids::{Commitment, LeafHash, LogId, MemberName, RecordId, SubjectTag};
@@ -28,7 +33,7 @@ use crate::transaction::{Audience, Header};
 ///
 /// It rises with every change of what an entry does, also when a kind of payload becomes known that was not: an index
 /// that was folded under another version is folded anew.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// What an entry does to the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub enum Effect {
     Registered,
     /// A record is withdrawn.
     Withdrawn,
+    /// Its author vouches for heads of other logs.
+    Observed,
     /// Nothing: the payload breaks a rule.
     Void(VoidReason),
     /// Nothing yet: a kind from the future.
@@ -44,7 +51,8 @@ pub enum Effect {
         /// Its field number.
         kind: u32,
     },
-    /// Nothing yet: the payload is not here, or one below it that may be the version or registration that it lacks.
+    /// Nothing yet: the payload is not here, or one below it that may be what it lacks: the version, registration or
+    /// observation before it.
     Pending,
 }
 
@@ -65,6 +73,8 @@ pub struct RecordState {
 /// one that does not parse is void for the reason that [`Payload::read`] gave. `missing_below` says that a payload of
 /// header audience FEDERATION at a lower position of the log is not here. A limited one that is withheld does not count:
 /// it changes no shared row, and whoever does not get it would wait for ever.
+///
+/// An observation is about no record: [`Heads::judge`] does it, which knows the heads before it. Here it is pending.
 pub fn judge(
     member: &MemberName,
     header: &Header,
@@ -77,7 +87,7 @@ pub fn judge(
         header.audience == Audience::Limited || state.audience == Audience::Federation
     });
     let judged = match payload {
-        None => return Effect::Pending,
+        None | Some(Payload::Observed(_)) => return Effect::Pending,
         Some(Payload::Unknown { kind }) => return Effect::Unknown { kind: *kind },
         Some(Payload::Registered(it)) => {
             judge_registered(member, header, it, state).map(|()| Effect::Registered)

@@ -1,9 +1,11 @@
 //! What a transaction says: the typed bodies of payloads, and every rule about a value that a payload alone can break.
 //!
-//! Rules that need the log (versions without gaps, one audience, nothing after a withdrawal) are in [`fold`](crate::fold).
+//! Rules that need the log (versions without gaps, one audience, nothing after a withdrawal, heads that follow) are in
+//! [`fold`](crate::fold).
 //! A payload that breaks a rule is *void*: the entry stays valid, the payload is kept and shown, and has no effect.
 
 mod detail;
+mod observation;
 mod values;
 mod void;
 
@@ -12,6 +14,7 @@ use sundbro_proto::ledger::v1;
 use sundbro_proto::ledger::v1::transaction_payload::Body;
 
 pub use detail::{Detail, DetailAudience, MAX_DETAIL_MEMBERS, MAX_EPISODES};
+pub use observation::{MAX_CHANGED_HEADS, Observation, ObservedHead};
 pub use values::{
     MAX_CODE_LEN, MAX_IDENTIFIER_LEN, MAX_LANGUAGE_LEN, MAX_MEDIA_TYPE_LEN, MAX_SYSTEM_LEN,
 };
@@ -25,6 +28,9 @@ use values::{object_id, object_id_to_wire, open_enum, record_version};
 
 /// Most persons whom one record concerns.
 pub const MAX_SUBJECTS: usize = 16;
+
+/// The kinds that this version knows: field numbers of `TransactionPayload`.
+pub const KINDS: [u32; 3] = [1, 2, 80];
 
 /// One version of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +74,8 @@ pub enum Payload {
     Registered(RecordRegistered),
     /// A record is no longer offered.
     Withdrawn(RecordWithdrawn),
+    /// The member has verified heads of other logs.
+    Observed(Observation),
     /// A kind from the future: kept, passed on, no effect yet.
     Unknown {
         /// Its field number.
@@ -97,7 +105,7 @@ impl Payload {
             return Err(VoidReason::NotCanonical);
         }
         let kind = only_field(body).ok_or(VoidReason::NotOneKind)?;
-        if !matches!(kind, 1 | 2) {
+        if !KINDS.contains(&kind) {
             return Ok(Self::Unknown { kind });
         }
         let wire: v1::TransactionPayload =
@@ -105,6 +113,7 @@ impl Payload {
         match wire.body {
             Some(Body::RecordRegistered(wire)) => registered(&wire).map(Self::Registered),
             Some(Body::RecordWithdrawn(wire)) => withdrawn(&wire).map(Self::Withdrawn),
+            Some(Body::Observation(wire)) => Observation::from_wire(&wire).map(Self::Observed),
             None => Err(VoidReason::NotOneKind),
         }
     }
@@ -120,6 +129,7 @@ impl Payload {
                 record: Some(object_id_to_wire(&it.record)),
                 reason: it.reason,
             }),
+            Self::Observed(it) => Body::Observation(it.to_wire()),
             Self::Unknown { .. } => return Err(VoidReason::NotOneKind),
         };
         let bytes = canonical::encode(&v1::TransactionPayload { body: Some(body) });
@@ -127,12 +137,12 @@ impl Payload {
         Ok(bytes)
     }
 
-    /// The record that it is about.
+    /// The record that it is about, if it is about one.
     pub fn record(&self) -> Option<&RecordId> {
         match self {
             Self::Registered(it) => Some(&it.record),
             Self::Withdrawn(it) => Some(&it.record),
-            Self::Unknown { .. } => None,
+            Self::Observed(_) | Self::Unknown { .. } => None,
         }
     }
 }

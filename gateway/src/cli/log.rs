@@ -1,4 +1,4 @@
-//! `sundbro log`: lists the logs, exports one for outside tools, shows one entry.
+//! `sundbro log`: lists the logs, tells how far our own has come, exports one for outside tools, shows one entry.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use sundbro_ledger::ids::{FederationId, LogId, MemberName};
 use sundbro_ledger::note::NoteVerifier;
 use sundbro_proto::admin::v1::admin_service_client::AdminServiceClient;
 use sundbro_proto::admin::v1::{OverrideQuorumRequest, OverrideReason};
-use sundbro_proto::gateway::v1::ListLogsRequest;
+use sundbro_proto::gateway::v1::get_transaction_state_request::Transaction;
 use sundbro_proto::gateway::v1::ledger_service_client::LedgerServiceClient;
+use sundbro_proto::gateway::v1::{GetTransactionStateRequest, ListLogsRequest};
 use sundbro_store::Store;
 
 use super::connect::{ClientArgs, block_on, call_failed};
@@ -29,6 +30,16 @@ pub(super) struct Log {
 enum Action {
     /// List all logs with what is held of each.
     List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Tell how far a transaction of our own log has come: accepted, replicated, witnessed.
+    State {
+        /// Position, from 0; the newest one if neither it nor a record is given.
+        position: Option<u64>,
+        /// The entry that registered the newest version of this record of ours.
+        #[arg(long, conflicts_with = "position")]
+        record: Option<String>,
         #[command(flatten)]
         client: ClientArgs,
     },
@@ -126,6 +137,10 @@ impl Log {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
         match self.action {
             Action::List { client } => block_on(list(client, output)),
+            Action::State { position, record, client } => {
+                let named = record.map(Transaction::Record);
+                block_on(state(named.or(position.map(Transaction::Position)), client, output))
+            }
             Action::Export { dir, member, data } => export(&dir, &member, &data, output),
             Action::Override { reason, client } => {
                 block_on(override_quorum(reason, client, output))
@@ -168,6 +183,28 @@ async fn list(client: ClientArgs, output: Output) -> Result<(), CliError> {
         "logs": coverage_json(&covered)["logs"],
     });
     output.print(text.trim_end(), &json);
+    Ok(())
+}
+
+async fn state(
+    transaction: Option<Transaction>,
+    client: ClientArgs,
+    output: Output,
+) -> Result<(), CliError> {
+    let mut client = LedgerServiceClient::new(client.channel()?);
+    let answer = client.get_transaction_state(GetTransactionStateRequest { transaction }).await;
+    let answer = answer.map_err(|status| call_failed(&status))?.into_inner();
+    let state = answer.state().as_str_name().trim_start_matches("TRANSACTION_STATE_");
+    let state = state.to_lowercase();
+    let text = format!(
+        "entry {}: {state}; held by {} others, vouched for by {} ({} make it witnessed)",
+        answer.position, answer.replicated_by, answer.witnessed_by, answer.witness_quorum
+    );
+    let json = serde_json::json!({
+        "position": answer.position, "state": state, "replicated_by": answer.replicated_by,
+        "witnessed_by": answer.witnessed_by, "witness_quorum": answer.witness_quorum,
+    });
+    output.print(&text, &json);
     Ok(())
 }
 

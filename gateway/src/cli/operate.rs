@@ -45,6 +45,7 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         status.incarnation,
         coverage_lines(&coverage),
     );
+    text.push_str(&own_log_line(status.own_log.as_ref()));
     text.push_str(&policy_line(status.policy.as_ref()));
     for adapter in &status.adapters {
         let health = if adapter.healthy { "reads" } else { adapter.cause.as_str() };
@@ -63,6 +64,10 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         "signing_stopped_reason": status.signing_stopped_reason,
         "signing_stopped_cure": status.signing_stopped_cure,
         "coverage": coverage_json(&coverage),
+        "own_log": status.own_log.as_ref().map(|own| serde_json::json!({
+            "size": own.size, "replicated_size": own.replicated_size,
+            "witnessed_size": own.witnessed_size, "witness_quorum": own.witness_quorum,
+        })),
         "policy": status.policy.as_ref().map(|policy| serde_json::json!({
             "sha256": hex::encode(&policy.sha256), "rules": policy.rules,
             "trouble_reason": policy.trouble_reason, "trouble": policy.trouble,
@@ -78,6 +83,14 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
     });
     output.print(text.trim_end(), &json);
     Ok(())
+}
+
+fn own_log_line(own: Option<&api::OwnLogStatus>) -> String {
+    let Some(own) = own else { return String::new() };
+    format!(
+        "own log: {} entries, {} replicated, {} witnessed\n",
+        own.size, own.replicated_size, own.witnessed_size
+    )
 }
 
 fn policy_line(policy: Option<&api::PolicyStatus>) -> String {

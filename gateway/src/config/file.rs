@@ -60,6 +60,8 @@ pub struct Federation {
     pub listen: Option<String>,
     /// Connections at once.
     pub max_connections: Option<i64>,
+    /// How long changes of other logs are gathered before ours vouches for them.
+    pub observation_interval_ms: Option<i64>,
     /// Certificate and key.
     pub tls: FederationTls,
 }

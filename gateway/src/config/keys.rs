@@ -55,6 +55,9 @@ pub(super) const SHUTDOWN_GRACE_PERIOD: Number =
 /// `federation.max_connections`.
 pub(super) const FEDERATION_MAX_CONNECTIONS: Number =
     Number { default: 1_024, least: 1, most: 100_000 };
+/// `federation.observation_interval_ms`.
+pub(super) const OBSERVATION_INTERVAL: Number =
+    Number { default: 5_000, least: 1_000, most: 300_000 };
 /// `local.max_connections`.
 pub(super) const LOCAL_MAX_CONNECTIONS: Number = Number { default: 1_024, least: 1, most: 100_000 };
 /// `adapters.documents[].settle_ms`.
@@ -123,6 +126,12 @@ pub const KEYS: &[Key] = &[
         meaning: "Connections of members at once; one more is closed. Callers who have not shown a certificate yet are counted apart: 1,024, of which 256 from one address; the one that waits longest makes room.",
         value: Value::Number(FEDERATION_MAX_CONNECTIONS),
         power: "stop",
+    },
+    Key {
+        name: "federation.observation_interval_ms",
+        meaning: "How long, in milliseconds, changes of other members' logs are gathered before our own log vouches for them in one observation. Others see what they published as witnessed that much later.",
+        value: Value::Number(OBSERVATION_INTERVAL),
+        power: "stop: our log grows by more, or others wait longer for a witness",
     },
     Key {
         name: "federation.tls.certificate",

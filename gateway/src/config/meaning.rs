@@ -228,13 +228,23 @@ impl Reader<'_> {
             written.max_connections,
             keys::FEDERATION_MAX_CONNECTIONS,
         );
+        let observation_interval = self.millis(
+            "federation.observation_interval_ms",
+            written.observation_interval_ms,
+            keys::OBSERVATION_INTERVAL,
+        );
         let tls = self.tls(
             "federation",
             written.tls.certificate.as_deref(),
             written.tls.key.as_deref(),
             written.tls.crls.as_deref(),
         );
-        Some(FederationListener { listen: listen?, max_connections, tls: tls? })
+        Some(FederationListener {
+            listen: listen?,
+            max_connections,
+            observation_interval,
+            tls: tls?,
+        })
     }
 
     fn local(&mut self, written: &file::Local) -> Option<LocalListener> {

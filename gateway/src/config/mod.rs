@@ -117,6 +117,8 @@ pub struct FederationListener {
     pub listen: SocketAddr,
     /// Connections at once of callers who are known; one more is closed. Unknown callers are counted apart (`lobby`).
     pub max_connections: usize,
+    /// How long changes of other members' logs are gathered before our own log vouches for them.
+    pub observation_interval: Duration,
     /// Certificate that names our member.
     pub tls: TlsFiles,
 }

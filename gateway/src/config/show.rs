@@ -31,6 +31,8 @@ pub(super) fn effective(config: &Config, text: &str) -> Vec<Effective> {
     list.put("keys.dir", json!(config.keys_dir));
     list.put("federation.listen", json!(config.federation.listen));
     list.put("federation.max_connections", json!(config.federation.max_connections));
+    let interval = millis(config.federation.observation_interval);
+    list.put("federation.observation_interval_ms", interval);
     list.tls("federation", &config.federation.tls);
     list.put("local.listen", json!(config.local.listen));
     list.put("local.max_connections", json!(config.local.max_connections));

@@ -153,6 +153,7 @@ fn publishing(
         hub: Arc::new(Hub::new()),
         // A federation of one: nobody is asked.
         own_log: Arc::new(OwnLogCheck::new(store.identity().own_log, store)),
+        shown: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
     };
     publisher::spawn(context).expect("thread").0

@@ -46,6 +46,8 @@ pub(super) struct Link {
     said: Mutex<BTreeSet<&'static str>>,
     /// The peer showed a head that may be of its own log, and that was not found good.
     pub(super) shows_more: AtomicBool,
+    /// How much of our own log the peer has said is durable there, in this session.
+    pub(super) acked: AtomicU64,
     /// More can be fetched from this peer than is fetched at once.
     pub(super) crowded: AtomicBool,
     out: mpsc::Sender<Frame>,
@@ -81,6 +83,7 @@ impl Link {
             greeting,
             said: Mutex::default(),
             shows_more: AtomicBool::new(false),
+            acked: AtomicU64::new(0),
             crowded: AtomicBool::new(false),
             out,
             forks_given: Mutex::default(),

@@ -5,6 +5,7 @@
 //! peer sends is checked first against a checkpoint that the log's owner signed: if that fails, the sender is dropped
 //! and the log goes on from another peer; only what a valid checkpoint commits to can stop a log, and only that one.
 
+mod ack;
 mod announce;
 mod aside;
 mod dialer;
@@ -56,6 +57,7 @@ pub use greeting::{
 };
 pub use own_log::{Electorate, NoQuorum, OwnLogCheck, OwnLogState};
 pub use service::{FederationEndpoint, TlsDial};
+pub use start::Shown;
 
 /// Most frames that wait to be sent on one stream.
 pub const OUTBOUND_FRAMES: usize = 16;
@@ -155,6 +157,7 @@ pub(crate) struct Shared {
     growth: growth::Growth,
     own_log: Arc<OwnLogCheck>,
     starts: start::Starts,
+    shown: Arc<Shown>,
 }
 
 /// Replication with all peers. Cheap to clone.
@@ -172,6 +175,7 @@ impl Replication {
             growth: growth::Growth::new(context.settings.growth_period),
             own_log: Arc::new(OwnLogCheck::new(context.own.log, &context.store)),
             starts: start::Starts::default(),
+            shown: Arc::default(),
             context,
         };
         Self { shared: Arc::new(shared) }
@@ -180,6 +184,11 @@ impl Replication {
     /// What the peers know of our own log: nothing is signed while this is not `Clear`.
     pub fn own_log(&self) -> &Arc<OwnLogCheck> {
         &self.shared.own_log
+    }
+
+    /// How far each log may be witnessed.
+    pub fn shown(&self) -> &Arc<Shown> {
+        &self.shared.shown
     }
 
     /// Runs one session until it ends: frames of the peer come in, ours go out.

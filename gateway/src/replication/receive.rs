@@ -94,6 +94,7 @@ impl Link {
             Kind::KeyGrant(frame) => self.take_grant(frame).await?,
             Kind::StartQuestion(question) => ask(Request::Start { round: question.round })?,
             Kind::StartAnswer(answer) => self.take_start_answer(answer).await?,
+            Kind::Ack(ack) => self.take_ack(&ack)?,
             Kind::Problem(problem) => {
                 #[cfg(feature = "protocol-2")]
                 self.hear_protocol_2(&problem);
@@ -179,6 +180,9 @@ impl Link {
         }
         let (log, by_author) = (checkpoint.log_id(), self.source_of(&checkpoint.log_id()));
         self.shared.growth.saw(log, checkpoint.size(), by_author == Source::Author);
+        if by_author == Source::Author {
+            self.shared.shown.showed(log, self.greeting.start(), checkpoint.size());
+        }
         self.showed(checkpoint);
         Ok(())
     }

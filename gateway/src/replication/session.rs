@@ -1,8 +1,9 @@
 //! One session with one peer, from Hello to the last Problem. Both sides do the same, whoever dialled.
 //!
-//! Five tasks share a [`Link`]: one reads and never waits for the peer to read, so that two slow gateways cannot wait
+//! Six tasks share a [`Link`]: one reads and never waits for the peer to read, so that two slow gateways cannot wait
 //! for each other; one answers what the peer asks; one announces what changes here; one fetches what the peer has and
-//! we lack; one takes the entries that the peer pushes. The first that ends, ends the session.
+//! we lack; one takes the entries that the peer pushes; one acknowledges what is durable here. The first that ends, ends
+//! the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,7 @@ where
         end = link.announce() => end,
         end = link.pull() => end,
         end = link.take_pushed(pushed) => end,
+        end = link.acknowledge() => end,
         end = link.follow_charter() => end,
         end = link.until_renumbered() => end,
     };

@@ -10,13 +10,44 @@ use bytes::Bytes;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_proto::federation::v1 as wire;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_store::{Start, StartVerdict, StoreError};
+use sundbro_store::{Start, StartVerdict, Store, StoreError};
 
 use super::link::{Link, lock};
 use super::{SessionEnd, Shared, frames, reasons};
 
 /// The newest start of each peer's gateway that has called since our own start, or that we answered for before it.
 pub(super) type Starts = Mutex<BTreeMap<MemberName, Start>>;
+
+/// How far each log may be witnessed: what its author's newest start has shown itself, beside what was here when we first
+/// answered for that start.
+///
+/// Our answer says how much of its log we know. Were we to witness more of it, brought by others and signed by an earlier
+/// start, that start would have been witnessed where the newest one, which asked us, may sign again.
+#[derive(Debug, Default)]
+pub struct Shown(Mutex<BTreeMap<LogId, (Start, u64)>>);
+
+impl Shown {
+    /// A start has shown this size of its log, and we have verified it.
+    pub(super) fn showed(&self, log: LogId, start: Start, size: u64) {
+        let mut shown = lock(&self.0);
+        let held = shown.entry(log).or_insert((start, size));
+        *held = if held.0 == start { (start, held.1.max(size)) } else { (start, size) };
+    }
+
+    /// The largest size of a log that may be witnessed. `None`: any, since we have answered for no start of its author.
+    pub fn limit(&self, store: &Store, log: &LogId) -> Option<u64> {
+        match store.answered_for(log) {
+            Ok(None) => None,
+            Ok(Some((start, size))) => {
+                let shown = lock(&self.0).get(log).copied();
+                let shown = shown.filter(|(by, _)| *by == start).map_or(0, |(_, size)| size);
+                Some(size.max(shown))
+            }
+            // Whoever cannot read what it promised witnesses nothing new.
+            Err(_) => Some(0),
+        }
+    }
+}
 
 impl Shared {
     pub(super) fn starts(&self) -> MutexGuard<'_, BTreeMap<MemberName, Start>> {
@@ -39,7 +70,8 @@ impl Shared {
                 // Where only its entries tell, there is no instance of which anybody knows.
                 StartVerdict::Outdated { known } => {
                     let held = self.context.store.answered_for(&log)?;
-                    held.filter(|held| held.incarnation >= known)
+                    held.map(|(held, _)| held)
+                        .filter(|held| held.incarnation >= known)
                         .unwrap_or(Start { incarnation: known, instance_id: [0; 16] })
                 }
             },

@@ -12,8 +12,8 @@ use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
     AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
     ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OverrideQuorumRequest,
-    OverrideQuorumResponse, PolicyStatus, PublishCharterRequest, PublishCharterResponse,
-    QuarantinedItem,
+    OverrideQuorumResponse, OwnLogStatus, PolicyStatus, PublishCharterRequest,
+    PublishCharterResponse, QuarantinedItem,
 };
 use sundbro_store::{Quarantined, ResumeError, Store, StoreError};
 use tonic::{Request, Response, Status};
@@ -22,6 +22,7 @@ use super::{BadField, StoreFailed, answer, override_quorum, page};
 use crate::caller::LocalClient;
 use crate::charter_book::{CharterBook, OfferCharterError};
 use crate::locate::{Finder, LocateError};
+use crate::own_reach::{OwnReach, OwnReachReader};
 use crate::policy::PolicyState;
 use crate::publisher::SigningState;
 use crate::reason::{self, Reason};
@@ -75,6 +76,8 @@ pub struct AdminContext {
     pub started_unix_seconds: i64,
     /// Reads coverage and index.
     pub finder: Arc<Finder>,
+    /// Reads how far our own log has come.
+    pub reach: Arc<OwnReachReader>,
     /// Counts, quarantine and locators.
     pub store: Arc<Store>,
     /// Takes charters.
@@ -196,6 +199,7 @@ impl AdminContext {
             adapters: adapters.collect::<Result<_, StoreError>>()?,
             policy: Some(policy_to_wire(self.operations.policy())),
             endings: self.operations.ends().into_iter().map(end_to_wire).collect(),
+            own_log: Some(reach_to_wire(&self.reach.read()?)),
         })
     }
 
@@ -270,6 +274,15 @@ fn policy_to_wire(state: PolicyState) -> PolicyStatus {
         rules: u32::try_from(state.rules).unwrap_or(u32::MAX),
         trouble_reason: reason.to_owned(),
         trouble: message,
+    }
+}
+
+fn reach_to_wire(reach: &OwnReach) -> OwnLogStatus {
+    OwnLogStatus {
+        size: reach.size,
+        replicated_size: reach.replicated_size(),
+        witnessed_size: reach.witnessed_size(),
+        witness_quorum: u32::try_from(reach.quorum).unwrap_or(u32::MAX),
     }
 }
 

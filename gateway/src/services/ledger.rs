@@ -1,4 +1,4 @@
-//! `LedgerService`: the replicated logs, and single entries with their proof.
+//! `LedgerService`: the replicated logs, single entries with their proof, and how far our own have come.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,25 +9,29 @@ use sundbro_ledger::merkle::proof_to_wire;
 use sundbro_ledger::transaction::SignedTransaction;
 use sundbro_proto::gateway::v1::ledger_service_server::LedgerService;
 use sundbro_proto::gateway::v1::{
-    GetEntryRequest, GetEntryResponse, ListLogsRequest, ListLogsResponse, Log,
+    GetEntryRequest, GetEntryResponse, GetTransactionStateRequest, GetTransactionStateResponse,
+    ListLogsRequest, ListLogsResponse, Log,
 };
 use sundbro_store::{ServeError, StoreError};
 use tonic::{Request, Response, Status};
 
+use super::transaction_state::state;
 use super::{BadField, answer, page};
 use crate::locate::Finder;
+use crate::own_reach::OwnReachReader;
 use crate::reason::{self, Reason};
 use crate::status::{self, Culprit, Fault, Retry, Situation};
 
 /// Answers `LedgerService`.
 pub struct LedgerApi {
     finder: Arc<Finder>,
+    reach: Arc<OwnReachReader>,
 }
 
 impl LedgerApi {
-    /// Reads what this finder reads.
-    pub fn new(finder: Arc<Finder>) -> Self {
-        Self { finder }
+    /// Reads what these read.
+    pub fn new(finder: Arc<Finder>, reach: Arc<OwnReachReader>) -> Self {
+        Self { finder, reach }
     }
 }
 
@@ -54,6 +58,15 @@ impl LedgerService for LedgerApi {
         let log = LogId::try_from(&log_id[..]).map_err(wrong)?;
         let finder = self.finder.clone();
         answer(move || entry(&finder, &log, position)).await.map(Response::new)
+    }
+
+    async fn get_transaction_state(
+        &self,
+        request: Request<GetTransactionStateRequest>,
+    ) -> Result<Response<GetTransactionStateResponse>, Status> {
+        let transaction = request.into_inner().transaction;
+        let (finder, reach) = (self.finder.clone(), self.reach.clone());
+        answer(move || state(finder.store(), &reach, transaction)).await.map(Response::new)
     }
 }
 

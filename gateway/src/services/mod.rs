@@ -6,6 +6,7 @@ pub mod ledger;
 mod override_quorum;
 mod page;
 pub mod records;
+mod transaction_state;
 
 use crate::reason::{self, Reason};
 use crate::retrieval::{Interrupted, blocking};

@@ -31,6 +31,7 @@ use self::sheet::Sheet;
 use crate::charter_book::CharterBook;
 use crate::hub::PeerTable;
 use crate::ingest::Ingests;
+use crate::own_reach::OwnReachReader;
 use crate::publisher::PublisherHandle;
 use crate::subject::SubjectKeys;
 use crate::tls::{End, FederationTls, LocalTls};
@@ -59,6 +60,8 @@ pub struct Sources {
     pub peers: Arc<PeerTable>,
     /// Our own log's writer.
     pub publisher: PublisherHandle,
+    /// How far our own log has come.
+    pub reach: Arc<OwnReachReader>,
     /// The adapters.
     pub ingests: Arc<Ingests>,
     /// Retrievals of either side: the owner's, the requester's.
@@ -144,6 +147,7 @@ impl Sight {
             epochs: history.subject_epochs().iter().map(|epoch| epoch.epoch).collect(),
             signing: publisher.state().borrow().clone(),
             commits: publisher.commits(),
+            reach: self.sources.reach.read()?,
             started_unix_seconds: self.started_unix_seconds,
         }
         .write(&mut sheet)?;

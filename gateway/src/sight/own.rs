@@ -7,6 +7,7 @@ use sundbro_store::tables::StoreFile;
 use sundbro_store::{Store, StoreError};
 
 use super::sheet::{Metric, Sheet, number};
+use crate::own_reach::OwnReach;
 use crate::publisher::SigningState;
 use crate::subject::SubjectKeys;
 
@@ -20,6 +21,11 @@ static COMMITS: Metric = Metric::histogram(
     "sundbro_own_log_commit_seconds",
     &[],
     "Seconds until a group of our own entries was signed and durable",
+);
+static REACHED: Metric = Metric::gauge(
+    "sundbro_own_log_entries",
+    &["state"],
+    "Entries of our own log that are accepted here, replicated at another member, witnessed by the quorum",
 );
 static FILES: Metric = Metric::gauge(
     "sundbro_store_file_bytes",
@@ -44,8 +50,8 @@ static EPOCHS: Metric = Metric::gauge(
 );
 
 /// All of them.
-pub(super) static METRICS: [&Metric; 8] =
-    [&SIGNING, &COMMITS, &FILES, &AUDIT, &INCARNATION, &STARTED, &BUILD, &EPOCHS];
+pub(super) static METRICS: [&Metric; 9] =
+    [&SIGNING, &COMMITS, &REACHED, &FILES, &AUDIT, &INCARNATION, &STARTED, &BUILD, &EPOCHS];
 
 const STATES: [&str; 4] = ["checking", "behind", "signing", "stopped"];
 const FILES_SHOWN: [StoreFile; 5] =
@@ -77,6 +83,7 @@ pub(super) struct Own<'a> {
     pub(super) epochs: Vec<u32>,
     pub(super) signing: SigningState,
     pub(super) commits: &'a CommitTimes,
+    pub(super) reach: OwnReach,
     pub(super) started_unix_seconds: i64,
 }
 
@@ -91,6 +98,10 @@ impl Own<'_> {
         };
         sheet.gauge(&SIGNING).put_state(&[], &STATES, state);
         sheet.histogram(&COMMITS, &self.commits.0);
+        let reached = sheet.gauge(&REACHED);
+        reached.put(&["accepted"], number(self.reach.size));
+        reached.put(&["replicated"], number(self.reach.replicated_size()));
+        reached.put(&["witnessed"], number(self.reach.witnessed_size()));
         let files = sheet.gauge(&FILES);
         for file in FILES_SHOWN {
             if let Some(bytes) = self.store.file_bytes(file) {

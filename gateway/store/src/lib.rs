@@ -21,6 +21,7 @@ mod hashes;
 pub mod index;
 mod locators;
 mod logs;
+mod observe;
 mod overlay;
 mod own;
 mod recovery;
@@ -42,6 +43,7 @@ pub use error::{
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
 pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use observe::Observing;
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use recovery::ResumeError;
 pub use starts::{Start, StartVerdict};

@@ -108,6 +108,28 @@ pub struct OwnAppend {
     pub head: LogHead,
 }
 
+/// Where the drafts of one append come from.
+pub(crate) trait Drafting {
+    /// Makes them, while the transaction is open in which they will be signed.
+    fn drafts(&mut self, write: &WriteView) -> Result<Vec<OwnDraft>, AppendOwnError>;
+
+    /// Writes what goes with their entries, which end our log at `head`, into the same transaction.
+    fn written(&mut self, write: &WriteView, head: &LogHead) -> Result<(), StoreError>;
+}
+
+/// Drafts that somebody handed over.
+struct Given(Vec<OwnDraft>);
+
+impl Drafting for Given {
+    fn drafts(&mut self, _: &WriteView) -> Result<Vec<OwnDraft>, AppendOwnError> {
+        Ok(core::mem::take(&mut self.0))
+    }
+
+    fn written(&mut self, _: &WriteView, _: &LogHead) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// What was done with a draft before it gets a position.
 enum Step {
     New(Option<Locator>),
@@ -141,6 +163,17 @@ impl Store {
         if drafts.len() > MAX_DRAFTS {
             return Err(AppendOwnError::TooMany { got: drafts.len(), max: MAX_DRAFTS });
         }
+        self.append_made(&mut Given(drafts), signer, recorded_hour, keys)
+    }
+
+    /// As [`append_own`](Self::append_own), with drafts that are made of what the transaction sees.
+    pub(crate) fn append_made(
+        &self,
+        drafting: &mut dyn Drafting,
+        signer: &OwnSigner<'_>,
+        recorded_hour: u32,
+        keys: &dyn KeyBook,
+    ) -> Result<OwnAppend, AppendOwnError> {
         let mut own = self.own_for_append()?;
         if let Some(stop) = &own.stop {
             return Err(AppendOwnError::Stopped(stop.clone()));
@@ -152,6 +185,7 @@ impl Store {
             // draft is acknowledged: its entry may not be sent.
             self.advance_gate(&mut own, &old)?;
         }
+        let drafts = drafting.drafts(&write)?;
         let signing = Signing { signer, recorded_hour, keys, incarnation: own.gate.incarnation };
         let group = self.sign_group(&write, &drafts, &old, &signing)?;
         if group.entries.is_empty() {
@@ -165,6 +199,7 @@ impl Store {
 
         write_entries(&write, &old, &group.entries, &group.head).map_err(own_error)?;
         write_checkpoint(&write, &checkpoint, group.head.size())?;
+        drafting.written(&write, &group.head)?;
         write.commit()?;
         // From here the entries survive a crash, and with them all that says which requests they answer.
         reached(StopPoint::LedgerGate);

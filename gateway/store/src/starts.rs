@@ -91,12 +91,13 @@ impl Store {
         Ok(judged.verdict())
     }
 
-    /// The start of the gateway that writes `log` for which we answer. `None`: none has called yet.
+    /// The start of the gateway that writes `log` for which we answer, and how much of the log was here when we took it
+    /// on. `None`: none has called yet.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn answered_for(&self, log: &LogId) -> Result<Option<Start>, StoreError> {
-        Ok(start_in(&self.ledger.read()?, log)?.map(|row| row.start))
+    pub fn answered_for(&self, log: &LogId) -> Result<Option<(Start, u64)>, StoreError> {
+        Ok(start_in(&self.ledger.read()?, log)?.map(|row| (row.start, row.size)))
     }
 }
 

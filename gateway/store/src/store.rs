@@ -17,6 +17,7 @@ use crate::index::{Late, bind as bind_index};
 use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
+use crate::observe::Watch;
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{HASHES, LEDGER_META, StoreFile};
 
@@ -55,6 +56,8 @@ pub struct Store {
     own: Mutex<OwnLog>,
     sendable: RwLock<Option<Sendable>>,
     pub(crate) late: Late,
+    /// What the last observation found; `None`: the next one reads it from the rows.
+    watch: Mutex<Option<Watch>>,
     beside_gateway: bool,
 }
 
@@ -143,6 +146,7 @@ impl Store {
             own: Mutex::new(own),
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
+            watch: Mutex::new(None),
             beside_gateway: false,
         })
     }
@@ -180,6 +184,7 @@ impl Store {
             own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
             sendable: RwLock::new(None),
             late: Late::new(),
+            watch: Mutex::new(None),
             beside_gateway,
         })
     }
@@ -257,6 +262,14 @@ impl Store {
     /// As `own`, for an append: after a panic in one, only a restart puts gate and ledger side by side again.
     pub(crate) fn own_for_append(&self) -> Result<MutexGuard<'_, OwnLog>, StoreError> {
         self.own.lock().map_err(|_| StoreError::Poisoned)
+    }
+
+    pub(crate) fn take_watch(&self) -> Option<Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn put_watch(&self, watch: Option<Watch>) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
     }
 
     /// How much of a log may be shown to others. `None`: all that is here.

@@ -130,6 +130,9 @@ pub const LOCATED: Table = Table::new(Ledger, "located", 16, Sealed);
 /// As `locators` → a source item that could not be registered, and why.
 pub const QUARANTINE: Table = Table::new(Ledger, "quarantine", 40, Sealed);
 
+/// log id 32 → size u64 and root 32 that our own observations say of it; of our own log: up to where that was reckoned.
+pub const OWN_OBSERVED: Table = Table::new(Ledger, "own_observed", 32, Sealed);
+
 // ---- payloads.redb -------------------------------------------------------------------------------------------------
 
 /// `0` → schema version u32. `1` → random id of the file 16, how often blobs were written to it u64.
@@ -161,10 +164,14 @@ pub const NEWEST: Table = Table::new(Index, "newest", 16, Sealed);
 pub const REPLACED: Table = Table::new(Index, "replaced", 48, Sealed);
 /// log 8, position u64 → limited u8, number of the rule u8 that the payload there breaks.
 pub const VOIDS: Table = Table::new(Index, "voids", 16, Sealed);
-/// log 8, position u64 → record id 16 about which the entry there says what a payload missing below it may make good.
+/// log 8, position u64 → record id 16 about which the entry there says what a payload missing below it may make good; or
+/// nothing: an observation, which waits for it too.
 pub const PENDING: Table = Table::new(Index, "pending", 16, Sealed);
 /// log 8, position u64 → limited u8, kind u32 of the payload there, which this version does not know.
 pub const UNKNOWNS: Table = Table::new(Index, "unknowns", 16, Sealed);
+
+/// log 8, id of another log 32 → size u64 and root 32 of that log for which the owner of the first vouches.
+pub const OBSERVED: Table = Table::new(Index, "observed", 40, Sealed);
 
 // ---- audit.redb ----------------------------------------------------------------------------------------------------
 
@@ -186,7 +193,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 34] = [
+pub const ALL: [Table; 36] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -199,6 +206,7 @@ pub const ALL: [Table; 34] = [
     LOCATORS,
     LOCATED,
     QUARANTINE,
+    OWN_OBSERVED,
     PAYLOADS_META,
     BLOBS,
     INDEX_META,
@@ -213,6 +221,7 @@ pub const ALL: [Table; 34] = [
     VOIDS,
     PENDING,
     UNKNOWNS,
+    OBSERVED,
     AUDIT_META,
     AUDIT_HEAD,
     AUDIT_ENTRIES,
@@ -225,6 +234,6 @@ pub const ALL: [Table; 34] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 34] = ALL;
+    static TABLES: [Table; 36] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

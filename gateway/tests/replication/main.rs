@@ -10,6 +10,7 @@ mod patience;
 mod quiet;
 mod relay;
 mod script;
+mod states;
 mod streams;
 mod support;
 mod trust;

@@ -210,6 +210,51 @@ async fn of_a_machine_and_its_copy_the_later_start_goes_on() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_start_signs_is_not_witnessed_by_who_answered_the_later_one() {
+    let federation = Federation::found();
+    let hospital = Gateway::new(&federation, HOSPITAL);
+    let lab = Gateway::new(&federation, LAB);
+    let first = Gateway::new(&federation, GP);
+    let _to_lab = connect(&first, &lab);
+    let (ours, theirs) = connect(&first, &hospital);
+    first.publish(3);
+    hospital.holds(&first.log, 3).await;
+    lab.holds(&first.log, 3).await;
+    let image = first.copy(&EVERYTHING);
+    ours.stop.cancel();
+    ours.end().await;
+    theirs.end().await;
+    // The hospital tells the later start that it knows three entries.
+    let second = Gateway::at(&federation, GP, image, quick);
+    let asked = connect(&second, &hospital);
+    hospital.until(|hospital| hospital.peers.is_reachable(&second.member)).await;
+    second.until(|second| second.peers.is_reachable(&hospital.member)).await;
+    asked.0.stop.cancel();
+    asked.0.end().await;
+    asked.1.end().await;
+    // The first one, which stood still, signs another entry, and it comes to the hospital by way of the laboratory.
+    first.publish(1);
+    lab.holds(&first.log, 4).await;
+    let _relayed = connect(&lab, &hospital);
+    hospital.holds(&first.log, 4).await;
+    assert!(hospital.observe());
+    let observed = |gateway: &Gateway| {
+        let head = hospital.store.observed_head(&hospital.log, &gateway.log).expect("reads");
+        head.map(|head| head.size)
+    };
+    assert_eq!(observed(&first), Some(3), "it told the later start of three");
+    // Once the later start holds the entry too, and shows it, it is witnessed.
+    let second = Arc::new(second);
+    let _asking = check(&second);
+    let (_a, _b) = connect(&second, &hospital);
+    second.holds(&second.log, 4).await;
+    second.publish(1);
+    hospital.holds(&second.log, 5).await;
+    assert!(hospital.observe());
+    assert_eq!(observed(&second), Some(5));
+}
+
+#[tokio::test]
 async fn a_member_that_is_alone_signs_only_when_an_operator_answers_for_it() {
     let federation = Federation::found();
     let gp = Gateway::with(&federation, GP, quick);

@@ -28,7 +28,7 @@ use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::tables::StoreFile;
-use sundbro_store::{Identity, OpenOptions, OwnDraft, OwnSigner, Store};
+use sundbro_store::{Identity, Observing, OpenOptions, OwnDraft, OwnSigner, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::streams::{Running, connect, connect_counted, kind_name, session};
@@ -230,22 +230,52 @@ impl Gateway {
 
     /// Registers `count` records in our own log, each with a detail.
     pub fn publish(&self, count: u64) {
-        let signer = OwnSigner {
+        let start = self.size(&self.log);
+        let numbers: Vec<u64> = (start..start + count).collect();
+        for group in numbers.chunks(4_096) {
+            self.append(group.iter().map(|number| draft(&self.member, *number)).collect());
+        }
+    }
+
+    /// Appends drafts to our own log.
+    pub fn append(&self, drafts: Vec<OwnDraft>) {
+        let history = self.charter.history();
+        let append =
+            self.signed(|signer| self.store.append_own(drafts, signer, 500_000, &*history));
+        assert!(append.expect("an append").outcomes.iter().all(Result::is_ok));
+        self.follow_store();
+    }
+
+    /// Vouches for what is new in other logs; says whether anything is.
+    pub fn observe(&self) -> bool {
+        let history = self.charter.history();
+        let mut salt = 0_u8;
+        let mut salts = || {
+            salt += 1;
+            Ok([salt; 32])
+        };
+        let limit = |log: &LogId| self.replication.shown().limit(&self.store, log);
+        let mut observing = Observing { owners: &*self.charter, limit: &limit, salt: &mut salts };
+        let observed = self
+            .signed(|signer| self.store.observe(&mut observing, signer, 500_000, &*history))
+            .expect("observes");
+        self.follow_store();
+        observed.is_some()
+    }
+
+    fn signed<T>(&self, work: impl FnOnce(&OwnSigner<'_>) -> T) -> T {
+        work(&OwnSigner {
             federation_id: self.federation_id,
             origin: self.origin.clone(),
             charter_version: self.charter.version(),
             key_id: TRANSACTION,
             transaction_key: &key(self.member.as_str(), TRANSACTION),
             checkpoint_key: &key(self.member.as_str(), CHECKPOINT),
-        };
-        let start = self.size(&self.log);
-        let numbers: Vec<u64> = (start..start + count).collect();
-        for group in numbers.chunks(4_096) {
-            let drafts = group.iter().map(|number| draft(&self.member, *number)).collect();
-            let history = self.charter.history();
-            let append = self.store.append_own(drafts, &signer, 500_000, &*history);
-            assert!(append.expect("an append").outcomes.iter().all(Result::is_ok));
-        }
+        })
+    }
+
+    /// Lets the index follow, and tells everybody.
+    fn follow_store(&self) {
         while !self.store.fold(&*self.charter, 8_192).expect("folds").finished {}
         self.hub.heads_changed();
     }

@@ -19,6 +19,17 @@ impl ::core::fmt::Debug for GetStatusResponse {
             .field("adapters", &self.adapters)
             .field("policy", &self.policy)
             .field("endings", &self.endings)
+            .field("own_log", &self.own_log)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for OwnLogStatus {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("OwnLogStatus")
+            .field("size", &self.size)
+            .field("replicated_size", &self.replicated_size)
+            .field("witnessed_size", &self.witnessed_size)
+            .field("witness_quorum", &self.witness_quorum)
             .finish()
     }
 }

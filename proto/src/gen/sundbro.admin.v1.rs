@@ -40,6 +40,26 @@ pub struct GetStatusResponse {
     /// What ends by itself, the soonest first.
     #[prost(message, repeated, tag = "11")]
     pub endings: ::prost::alloc::vec::Vec<Ending>,
+    /// How far our own log has come.
+    #[prost(message, optional, tag = "12")]
+    pub own_log: ::core::option::Option<OwnLogStatus>,
+}
+/// How far our own log has come: every transaction below a size has reached its state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnLogStatus {
+    /// Entries that survive a crash here and may be sent.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// Those that another active member says it holds durably. Counted anew after every start of this gateway.
+    #[prost(uint64, tag = "2")]
+    pub replicated_size: u64,
+    /// Those for which the charter's quorum of other active members vouches.
+    #[prost(uint64, tag = "3")]
+    pub witnessed_size: u64,
+    /// That quorum. 0: this is the only active member.
+    #[prost(uint32, tag = "4")]
+    pub witness_quorum: u32,
 }
 /// Which policy decides who may read.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -27,6 +27,7 @@ impl ::core::fmt::Debug for frame::Kind {
             Self::Problem(it) => f.debug_tuple("Problem").field(&it).finish(),
             Self::StartQuestion(it) => f.debug_tuple("StartQuestion").field(&it).finish(),
             Self::StartAnswer(it) => f.debug_tuple("StartAnswer").field(&it).finish(),
+            Self::Ack(it) => f.debug_tuple("Ack").field(&it).finish(),
         }
     }
 }
@@ -193,6 +194,14 @@ impl ::core::fmt::Debug for Problem {
             .field("message", &crate::withheld::one(&self.message))
             .field("log_id", &crate::withheld::one(&self.log_id))
             .field("closing", &self.closing)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for Ack {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Ack")
+            .field("log_id", &crate::withheld::one(&self.log_id))
+            .field("durable_size", &self.durable_size)
             .finish()
     }
 }

@@ -18,12 +18,12 @@ pub struct SynchroniseResponse {
 /// One step of replication. At most 1 MiB encoded.
 ///
 /// An unknown kind ends the stream with a Problem; which kinds may be sent follows from the protocol version that
-/// Hello settled. Numbers set aside: 10 Manifest, 11 Ack, 12 Credit, 13 Evidence.
+/// Hello settled. Numbers set aside: 10 Manifest, 12 Credit, 13 Evidence.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15")]
+    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 11")]
     pub kind: ::core::option::Option<frame::Kind>,
 }
 /// Nested message and enum types in `Frame`.
@@ -65,6 +65,9 @@ pub mod frame {
         /// What the sender answers for.
         #[prost(message, tag = "15")]
         StartAnswer(super::StartAnswer),
+        /// How much of the receiver's own log is durable at the sender.
+        #[prost(message, tag = "11")]
+        Ack(super::Ack),
     }
 }
 /// The first frame of each side.
@@ -321,6 +324,21 @@ pub struct Problem {
     /// Whether the sender ends the stream.
     #[prost(bool, tag = "4")]
     pub closing: bool,
+}
+/// Says that a part of the receiver's own log would survive the loss of the receiver's disk.
+///
+/// Sent to a log's author alone, once after Hello and whenever the size has grown; it never falls within a session. A log
+/// that is not the receiver's, or a size that fell, ends the stream with `MALFORMED_FRAME`. A size above what the receiver
+/// holds counts for nothing: whether its log lost its end is told by Heads.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Ack {
+    /// The log, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log_id: ::prost::bytes::Bytes,
+    /// Every entry below this position, and every blob of theirs that is for the sender, is durable at the sender.
+    #[prost(uint64, tag = "2")]
+    pub durable_size: u64,
 }
 /// What a blob is. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

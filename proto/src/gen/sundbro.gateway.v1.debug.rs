@@ -211,6 +211,32 @@ impl ::core::fmt::Debug for GetEntryResponse {
             .finish()
     }
 }
+impl ::core::fmt::Debug for get_transaction_state_request::Transaction {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        match self {
+            Self::Position(it) => f.debug_tuple("Position").field(&it).finish(),
+            Self::Record(it) => f.debug_tuple("Record").field(&crate::withheld::one(it)).finish(),
+        }
+    }
+}
+impl ::core::fmt::Debug for GetTransactionStateRequest {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("GetTransactionStateRequest")
+            .field("transaction", &self.transaction)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for GetTransactionStateResponse {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("GetTransactionStateResponse")
+            .field("position", &self.position)
+            .field("state", &self.state())
+            .field("replicated_by", &self.replicated_by)
+            .field("witnessed_by", &self.witnessed_by)
+            .field("witness_quorum", &self.witness_quorum)
+            .finish()
+    }
+}
 impl ::core::fmt::Debug for ListAuditEntriesRequest {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("ListAuditEntriesRequest")

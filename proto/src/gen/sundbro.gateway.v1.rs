@@ -989,6 +989,86 @@ pub struct GetEntryResponse {
     #[prost(bytes = "bytes", tag = "4")]
     pub payload_blob: ::prost::bytes::Bytes,
 }
+/// Names a transaction of this member's own log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct GetTransactionStateRequest {
+    /// Which one. Absent: the newest.
+    #[prost(oneof = "get_transaction_state_request::Transaction", tags = "1, 2")]
+    pub transaction: ::core::option::Option<get_transaction_state_request::Transaction>,
+}
+/// Nested message and enum types in `GetTransactionStateRequest`.
+pub mod get_transaction_state_request {
+    /// Which one. Absent: the newest.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Transaction {
+        /// Its position in the log.
+        #[prost(uint64, tag = "1")]
+        Position(u64),
+        /// The entry that registered the newest version of this record: `members/<member>/records/<id>`.
+        #[prost(string, tag = "2")]
+        Record(::prost::alloc::string::String),
+    }
+}
+/// How far a transaction has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct GetTransactionStateResponse {
+    /// Its position in the log.
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    /// The farthest state that it has reached.
+    #[prost(enumeration = "TransactionState", tag = "2")]
+    pub state: i32,
+    /// Other active members whose gateways say that they hold it durably. Counted anew after every start of this gateway.
+    #[prost(uint32, tag = "3")]
+    pub replicated_by: u32,
+    /// Other active members whose logs vouch for the tree in which it stands.
+    #[prost(uint32, tag = "4")]
+    pub witnessed_by: u32,
+    /// Of how many members that makes it witnessed, by the charter. 0: this is the only active member, and nothing is ever
+    /// more than accepted.
+    #[prost(uint32, tag = "5")]
+    pub witness_quorum: u32,
+}
+/// How far a transaction has come. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TransactionState {
+    /// Never sent.
+    Unspecified = 0,
+    /// It survives a crash here, and may be sent.
+    Accepted = 1,
+    /// It survives the loss of our disk: another active member holds it durably.
+    Replicated = 2,
+    /// It survives whoever would rewrite our log: the charter's quorum of other active members vouches for it.
+    Witnessed = 3,
+}
+impl TransactionState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRANSACTION_STATE_UNSPECIFIED",
+            Self::Accepted => "TRANSACTION_STATE_ACCEPTED",
+            Self::Replicated => "TRANSACTION_STATE_REPLICATED",
+            Self::Witnessed => "TRANSACTION_STATE_WITNESSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRANSACTION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRANSACTION_STATE_ACCEPTED" => Some(Self::Accepted),
+            "TRANSACTION_STATE_REPLICATED" => Some(Self::Replicated),
+            "TRANSACTION_STATE_WITNESSED" => Some(Self::Witnessed),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 #[cfg(feature = "services")]
 pub mod ledger_service_client {
@@ -1134,6 +1214,39 @@ pub mod ledger_service_client {
                 .insert(GrpcMethod::new("sundbro.gateway.v1.LedgerService", "GetEntry"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns how far a transaction of this member's own log has come: what would have to be lost for it to be lost.
+        ///
+        /// Fails with NOT_FOUND and reason `UNKNOWN_ENTRY` when our log has no such position, or holds no such version of the
+        /// record.
+        pub async fn get_transaction_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTransactionStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTransactionStateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sundbro.gateway.v1.LedgerService/GetTransactionState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "sundbro.gateway.v1.LedgerService",
+                        "GetTransactionState",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1166,6 +1279,17 @@ pub mod ledger_service_server {
             request: tonic::Request<super::GetEntryRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetEntryResponse>,
+            tonic::Status,
+        >;
+        /// Returns how far a transaction of this member's own log has come: what would have to be lost for it to be lost.
+        ///
+        /// Fails with NOT_FOUND and reason `UNKNOWN_ENTRY` when our log has no such position, or holds no such version of the
+        /// record.
+        async fn get_transaction_state(
+            &self,
+            request: tonic::Request<super::GetTransactionStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTransactionStateResponse>,
             tonic::Status,
         >;
     }
@@ -1321,6 +1445,52 @@ pub mod ledger_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sundbro.gateway.v1.LedgerService/GetTransactionState" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTransactionStateSvc<T: LedgerService>(pub Arc<T>);
+                    impl<
+                        T: LedgerService,
+                    > tonic::server::UnaryService<super::GetTransactionStateRequest>
+                    for GetTransactionStateSvc<T> {
+                        type Response = super::GetTransactionStateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTransactionStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LedgerService>::get_transaction_state(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTransactionStateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

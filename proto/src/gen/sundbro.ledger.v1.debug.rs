@@ -62,6 +62,7 @@ impl ::core::fmt::Debug for transaction_payload::Body {
         match self {
             Self::RecordRegistered(it) => f.debug_tuple("RecordRegistered").field(&it).finish(),
             Self::RecordWithdrawn(it) => f.debug_tuple("RecordWithdrawn").field(&it).finish(),
+            Self::Observation(it) => f.debug_tuple("Observation").field(&it).finish(),
         }
     }
 }
@@ -125,6 +126,24 @@ impl ::core::fmt::Debug for ClinicalPeriod {
         f.debug_struct("ClinicalPeriod")
             .field("start_unix_seconds", &self.start_unix_seconds)
             .field("end_unix_seconds", &self.end_unix_seconds)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for Observation {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Observation")
+            .field("heads_root", &crate::withheld::one(&self.heads_root))
+            .field("heads_count", &self.heads_count)
+            .field("changed", &self.changed)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for ObservedHead {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("ObservedHead")
+            .field("log_id", &crate::withheld::one(&self.log_id))
+            .field("size", &self.size)
+            .field("root", &crate::withheld::one(&self.root))
             .finish()
     }
 }

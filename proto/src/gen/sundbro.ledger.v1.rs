@@ -140,13 +140,13 @@ impl Audience {
 /// aside for kinds that no version writes yet: 3 PayloadErased, 10 to 14 EpisodeOpened, EpisodeUpdated, EpisodeJoined,
 /// EpisodeLeft, EpisodeClosed, 20 to 23 AssetRegistered, AssetChanged, AidIssued, AidReturned, 30 to 34
 /// CustodyOffered, CustodyAccepted, CustodyDeclined, CustodyWithdrawn, CustodyReleased, 40 ResponsibilityDecided, 50
-/// and 51 ConsentRecorded, ConsentLifted, 60 and 61 SubjectLinked, SubjectUnlinked, 70 AudienceExtended, 80
-/// Observation, 81 AuditAnchored, 82 AvailabilityReported.
+/// and 51 ConsentRecorded, ConsentLifted, 60 and 61 SubjectLinked, SubjectUnlinked, 70 AudienceExtended, 81
+/// AuditAnchored, 82 AvailabilityReported.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct TransactionPayload {
     /// What the transaction says.
-    #[prost(oneof = "transaction_payload::Body", tags = "1, 2")]
+    #[prost(oneof = "transaction_payload::Body", tags = "1, 2, 80")]
     pub body: ::core::option::Option<transaction_payload::Body>,
 }
 /// Nested message and enum types in `TransactionPayload`.
@@ -161,6 +161,9 @@ pub mod transaction_payload {
         /// A record is no longer offered.
         #[prost(message, tag = "2")]
         RecordWithdrawn(super::RecordWithdrawn),
+        /// The log's member has verified these heads of other logs.
+        #[prost(message, tag = "80")]
+        Observation(super::Observation),
     }
 }
 /// Says that a version of a record exists, whom it concerns, and that its custodian is the member in whose log this
@@ -271,6 +274,41 @@ pub struct ClinicalPeriod {
     /// First second after it. Absent: open.
     #[prost(int64, optional, tag = "2")]
     pub end_unix_seconds: ::core::option::Option<i64>,
+}
+/// Says that the log's member holds and has verified other logs up to these heads, so that whoever rewrites one of them
+/// contradicts what this member signed.
+///
+/// Heads add up: those after an observation are those after the valid one before it in the same log, with `changed` put
+/// in place, one head for each log. Void unless the header audience is FEDERATION, no head is one of this log, and
+/// `heads_root` and `heads_count` are what the heads after it come to. Pending while a FEDERATION payload below it in the
+/// log is missing: that may be an observation too.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Observation {
+    /// RFC 6962 root over the canonical `ObservedHead` messages of all heads after it, ascending by `log_id`, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub heads_root: ::prost::bytes::Bytes,
+    /// How many they are.
+    #[prost(uint64, tag = "2")]
+    pub heads_count: u64,
+    /// The heads that are not what they were: 1 to 512, ascending by `log_id`, none twice. When more have changed, several
+    /// observations follow each other.
+    #[prost(message, repeated, tag = "3")]
+    pub changed: ::prost::alloc::vec::Vec<ObservedHead>,
+}
+/// How much of a log was verified. A later one of the same log may be smaller: a charter cuts branches off.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ObservedHead {
+    /// The log, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log_id: ::prost::bytes::Bytes,
+    /// Its tree size, from 1 to 2^63 - 1.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Its root at that size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
 }
 /// Where a document stands in its life (FHIR R4 CompositionStatus, HL7 CDA R2). May grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

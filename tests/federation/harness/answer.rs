@@ -101,6 +101,21 @@ pub struct Logs {
     pub logs: Vec<LogCoverage>,
 }
 
+/// The answer of `log state`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TransactionState {
+    /// Position in the member's own log.
+    pub position: u64,
+    /// `accepted`, `replicated` or `witnessed`.
+    pub state: String,
+    /// How many others hold it.
+    pub replicated_by: u32,
+    /// How many others vouch for it.
+    pub witnessed_by: u32,
+    /// How many make it witnessed.
+    pub witness_quorum: u32,
+}
+
 /// The answer of `status`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Status {

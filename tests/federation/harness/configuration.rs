@@ -7,6 +7,17 @@ pub const CARE_RECORD: &str = "care-record.local.example";
 /// Name in the certificate of the operator's.
 pub const OPERATIONS: &str = "operations.local.example";
 
+/// What is in force where a test counts the entries of logs: longer than any of them runs.
+const SELDOM: &str = "observation_interval_ms = 300000";
+/// As often as a gateway may.
+const OFTEN: &str = "observation_interval_ms = 1000";
+
+/// The configuration with which a member vouches for the logs of others as soon as it may.
+pub fn observing(configuration: &str) -> String {
+    assert!(configuration.contains(SELDOM), "written by `configuration`");
+    configuration.replace(SELDOM, OFTEN)
+}
+
 /// `gateway.toml` of a member.
 pub fn configuration(member: &Member, federation: &str) -> String {
     format!(
@@ -22,6 +33,7 @@ dir = "keys"
 
 [federation]
 listen = "{federation_address}"
+{SELDOM}
 
 [federation.tls]
 certificate = "tls/federation.pem"

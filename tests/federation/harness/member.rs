@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
-use super::answer::{Coverage, Logs, Pointer, Pointers, Status};
+use super::answer::{Coverage, Logs, Pointer, Pointers, Status, TransactionState};
 use super::binary::{Ended, run_at};
+use super::configuration::observing;
 use super::documents::{Document, SUBJECT_SYSTEM, SUBJECT_VALUE};
 use super::gateway::{Gateway, StopAt, last_lines};
 use super::heads::Heads;
@@ -184,6 +185,18 @@ impl Member {
         let file = self.folder.join("gateway.toml");
         let text = fs::read_to_string(&file).expect("a configuration");
         fs::write(file, format!("{text}\n{lines}\n")).expect("the configuration is written");
+    }
+
+    /// From its next start on it vouches for the logs of others as soon as it may.
+    pub fn observes(&self) {
+        let file = self.folder.join("gateway.toml");
+        let text = fs::read_to_string(&file).expect("a configuration");
+        fs::write(file, observing(&text)).expect("the configuration is written");
+    }
+
+    /// How far the newest entry of its own log has come, if it answers.
+    pub fn try_newest_state(&self) -> Option<TransactionState> {
+        self.ask(&["log", "state"], "care-record.toml", "")
     }
 
     /// Puts lines before the first table of its configuration, for the next start.

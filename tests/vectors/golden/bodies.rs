@@ -3,9 +3,12 @@
 use serde_json::json;
 use sundbro_ledger::blob::Blob;
 use sundbro_ledger::canonical;
-use sundbro_ledger::ids::Commitment;
+use sundbro_ledger::fold::Heads;
+use sundbro_ledger::ids::{Commitment, LogId, RootHash};
 use sundbro_ledger::object_id::{IdKey, derived_record_id};
-use sundbro_ledger::payload::{Detail, Payload, RecordRegistered, RecordVersion, RecordWithdrawn};
+use sundbro_ledger::payload::{
+    Detail, ObservedHead, Payload, RecordRegistered, RecordVersion, RecordWithdrawn,
+};
 use sundbro_ledger::subject::{key_commitment, tag_value};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
@@ -87,11 +90,13 @@ pub(crate) fn payload() -> File {
         record: record(0xa1),
         reason: v1::WithdrawalReason::SourceRemoved.into(),
     });
+    let observed = Payload::Observed(Heads::new().observe(vec![head(1, 600), head(2, 7)]));
     let withdrawal = withdrawn.encode().expect("keeps every rule");
     for (name, payload) in [
         ("a record is registered", world::registration()),
         ("a version that replaces another record", replacing.clone()),
         ("a record is withdrawn", withdrawn),
+        ("heads are observed", observed.clone()),
     ] {
         let body = payload.encode().expect("keeps every rule");
         let blob = Blob::frame(&seed(0x51), &body, Audience::Federation).expect("fits");
@@ -138,6 +143,33 @@ pub(crate) fn payload() -> File {
         let body = Some(v1::transaction_payload::Body::RecordRegistered(wire));
         refuse(name, &canonical::encode(&v1::TransactionPayload { body }));
     }
+    let said: v1::TransactionPayload =
+        canonical::decode(&observed.encode().expect("keeps every rule"), 65_500)
+            .expect("canonical");
+    let Some(v1::transaction_payload::Body::Observation(observed)) = said.body else {
+        panic!("an observation was encoded")
+    };
+    type Spoil = fn(&mut v1::Observation);
+    let spoils: [(&str, Spoil); 8] = [
+        ("no changed heads", |wire| wire.changed.clear()),
+        ("heads out of order", |wire| wire.changed.reverse()),
+        ("a head twice", |wire| wire.changed = vec![wire.changed[0].clone(); 2]),
+        ("a head of size 0", |wire| wire.changed[0].size = 0),
+        ("a head of size 2^63", |wire| wire.changed[0].size = 1 << 63),
+        ("a root of 31 bytes", |wire| {
+            wire.changed[0].root = wire.changed[0].root.slice(1..);
+        }),
+        ("a log id of 31 bytes", |wire| {
+            wire.changed[0].log_id = wire.changed[0].log_id.slice(1..);
+        }),
+        ("a root of all heads of 31 bytes", |wire| wire.heads_root = wire.heads_root.slice(1..)),
+    ];
+    for (name, spoil) in spoils {
+        let mut wire = observed.clone();
+        spoil(&mut wire);
+        let body = Some(v1::transaction_payload::Body::Observation(wire));
+        refuse(name, &canonical::encode(&v1::TransactionPayload { body }));
+    }
     refuse("nothing", &[]);
     refuse("the same thing twice", &[&good[..], &good].concat());
     let mut many = wire.clone();
@@ -165,6 +197,43 @@ pub(crate) fn payload() -> File {
     ] {
         assert!(Payload::parse(&bytes).is_ok(), "{name}");
         file.accept(name, &bytes, json!({}));
+    }
+    file
+}
+
+/// A head of a made-up log.
+fn head(log: u8, size: u64) -> ObservedHead {
+    ObservedHead { log: LogId::new(seed(log)), size, root: RootHash::new(seed(0x80 | log)) }
+}
+
+pub(crate) fn observation() -> File {
+    let about = "Observations, what their heads come to, and the body that says so.";
+    let mut file = File::new("observation", 6, about);
+    let mut heads = Heads::new();
+    for (name, changed) in [
+        ("the first", vec![head(2, 1)]),
+        ("two more logs, one before and one after", vec![head(1, 300), head(3, u64::MAX >> 1)]),
+        ("one grew and one was cut", vec![head(1, 200), head(2, 128)]),
+    ] {
+        let before = heads.clone();
+        let observed = heads.observe(changed.clone());
+        let body = Payload::Observed(observed.clone()).encode().expect("keeps every rule");
+        let to_json = |heads: &mut dyn Iterator<Item = ObservedHead>| {
+            let heads = heads.map(|head| fields("ObservedHead", &head.to_wire()));
+            heads.collect::<Vec<_>>()
+        };
+        file.case(
+            name,
+            json!({
+                "before": to_json(&mut before.iter()),
+                "changed": to_json(&mut changed.into_iter()),
+            }),
+            json!({
+                "heads_count": observed.heads_count.to_string(),
+                "heads_root": hex::encode(observed.heads_root.as_bytes()),
+                "body": hex::encode(&body),
+            }),
+        );
     }
     file
 }

@@ -33,6 +33,7 @@ fn files() -> Vec<File> {
         transaction::entry(),
         bodies::blob(),
         bodies::payload(),
+        bodies::observation(),
         bodies::detail(),
         bodies::tag(),
         bodies::object_id(),

@@ -114,9 +114,31 @@ def read_payload(given, values, _):
     same("body", values["body"], body)
     kind, message = messages.read_payload(body)
     (name, written), = given["payload"].items()
-    field = tables.PAYLOAD.fields[kind - 1]
+    (field,) = [field for field in tables.PAYLOAD.fields if field.number == kind]
     same("kind", field.name, name)
     reads_back(field.kind, message, written)
+
+
+def observed_heads(given, name):
+    return [from_json(tables.OBSERVED_HEAD, head) for head in given[name]]
+
+
+def make_observation(given, _):
+    before, changed = observed_heads(given, "before"), observed_heads(given, "changed")
+    count, root = messages.heads_after(before, changed)
+    said = {"heads_root": root, "heads_count": count, "changed": changed}
+    body = encode(tables.PAYLOAD, tables.PAYLOAD.empty() | {"observation": said})
+    return {"body": body, "heads_count": str(count), "heads_root": root}
+
+
+def read_observation(given, values, _):
+    kind, said = messages.read_payload(values["body"])
+    same("kind", kind, 80)
+    same("heads_root", said["heads_root"], values["heads_root"])
+    same("heads_count", str(said["heads_count"]).encode(), values["heads_count"])
+    count, root = messages.heads_after(observed_heads(given, "before"), said["changed"])
+    require((said["heads_count"], said["heads_root"]) == (count, root), 6,
+            "heads that do not follow")
 
 
 def make_detail(given, _):
@@ -311,6 +333,8 @@ FILES = {
                       told=frozenset({"audience"})),
     "payload.json": File({"payload", "salt"}, make_payload, read_payload,
                          refuse(messages.read_payload), accepts=True),
+    "observation.json": File({"before", "changed"}, make_observation, read_observation,
+                             text=text("heads_count")),
     "detail.json": File({"detail", "salt"}, make_detail, read_detail,
                         refuse(messages.read_detail)),
     "object_id.json": File({"adapter", "generation", "id_key", "source_key"}, make_object_id),

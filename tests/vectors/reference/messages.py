@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from . import crypto, tables
+from . import crypto, tables, trees
 from .wire import (
     Refused, decode, delimited, encode, read_delimited, read_varint, require, varint)
 
@@ -166,13 +166,29 @@ def identifier(section, name, message):
         text(section, f"{name}.value", message["value"], 128)
 
 
+def observation(message):
+    changed = message["changed"]
+    require(changed, 6, "no changed heads")
+    at_most(6, "changed", changed, 512)
+    for head in changed:
+        require(1 <= head["size"] <= trees.MOST_ENTRIES, 6, "a size that is not 1 to 2^63 - 1")
+    ascending(6, "changed", [head["log_id"] for head in changed])
+
+
+def heads_after(before, changed):
+    """Count and root of the heads after an observation that follows the heads before."""
+    heads = {head["log_id"]: head for head in [*before, *changed]}
+    leaves = [trees.leaf(encode(tables.OBSERVED_HEAD, heads[log])) for log in sorted(heads)]
+    return len(heads), trees.Tree(leaves).root()
+
+
 def read_payload(body):
     """The kind of a payload and its message; None for a kind that is not known yet."""
     require(len(body) <= 65_500, 5, "a body of more than 65,500 bytes")
     require(body, 6, "a payload without a field")
     tag, at = read_varint(body, 0, 2**32 - 1)
     kind, wire_type = divmod(tag, 8)
-    if kind not in (1, 2):
+    if kind not in (1, 2, 80):
         require(kind >= 1 and wire_type == 2, 6, "a payload whose field is not a message")
         content, _ = read_delimited(body, at)
         canonical = varint(tag) + delimited(content) == body
@@ -180,7 +196,11 @@ def read_payload(body):
         return kind, None
     payload = decode(tables.PAYLOAD, body)
     registered, withdrawn = payload["record_registered"], payload["record_withdrawn"]
-    require(registered is None or withdrawn is None, 6, "a payload of more than one field")
+    said = [message for message in payload.values() if message is not None]
+    require(len(said) == 1, 6, "a payload of more than one field")
+    if payload["observation"] is not None:
+        observation(payload["observation"])
+        return 80, payload["observation"]
     if registered is None:
         present(6, withdrawn, "record")
         object_id(withdrawn["record"])

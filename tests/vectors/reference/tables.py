@@ -59,9 +59,20 @@ RECORD_WITHDRAWN = Message("RecordWithdrawn", "6", (
     Field(1, "record", OBJECT_ID),
     Field(2, "reason", may_grow(SOURCE_REMOVED=1, ENTERED_IN_ERROR=2, SOURCE_LOST=3)),
 ))
+OBSERVED_HEAD = Message("ObservedHead", "6", (
+    Field(1, "log_id", BYTES, size=32),
+    Field(2, "size", U64),
+    Field(3, "root", BYTES, size=32),
+))
+OBSERVATION = Message("Observation", "6", (
+    Field(1, "heads_root", BYTES, size=32),
+    Field(2, "heads_count", U64),
+    Field(3, "changed", OBSERVED_HEAD, many=True),
+))
 PAYLOAD = Message("TransactionPayload", "6", (
     Field(1, "record_registered", RECORD_REGISTERED),
     Field(2, "record_withdrawn", RECORD_WITHDRAWN),
+    Field(80, "observation", OBSERVATION),
 ), limit=65_500)
 
 DETAIL_AUDIENCE = Message("audience", "6", (

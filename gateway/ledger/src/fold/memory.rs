@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Effect, Record, RootHasher, Row};
+use super::{Effect, Heads, Record, RootHasher, Row};
 use crate::ids::{Commitment, LeafHash, LogId, MemberName, RecordId, RootHash};
 use crate::payload::{Payload, VoidReason};
 use crate::transaction::{Audience, Header};
@@ -52,6 +52,7 @@ impl MemoryIndex {
     /// The rows that follow: shared ones for [`Audience::Federation`], private ones for [`Audience::Limited`].
     pub fn rows(&self, audience: Audience) -> Vec<Row> {
         let mut records: BTreeMap<(LogId, RecordId), Record> = BTreeMap::new();
+        let mut observed: BTreeMap<LogId, Heads> = BTreeMap::new();
         let mut rows = Vec::new();
         let mut add = |of: Audience, row| {
             if of == audience {
@@ -64,7 +65,8 @@ impl MemoryIndex {
             if entry.payload.is_none() && of == Audience::Federation {
                 last_missing = Some(log);
             }
-            match entry.fold_into(&mut records, last_missing == Some(log)) {
+            let heads = observed.entry(*log).or_default();
+            match entry.fold_into(&mut records, heads, last_missing == Some(log)) {
                 Effect::Void(reason) => add(of, Row::void(log, *position, reason)),
                 Effect::Unknown { kind } => add(of, Row::unknown(log, *position, kind)),
                 Effect::Registered => {
@@ -72,7 +74,7 @@ impl MemoryIndex {
                         add(of, row);
                     }
                 }
-                Effect::Withdrawn | Effect::Pending => {}
+                Effect::Withdrawn | Effect::Observed | Effect::Pending => {}
             }
         }
         for record in records.values() {
@@ -83,6 +85,9 @@ impl MemoryIndex {
                 let (of, row) = record.detail_row(blob.clone());
                 add(of, row);
             }
+        }
+        for (observer, heads) in &observed {
+            heads.rows(observer).for_each(|row| add(Audience::Federation, row));
         }
         rows.sort();
         rows
@@ -103,6 +108,7 @@ impl Entry {
     fn fold_into(
         &self,
         records: &mut BTreeMap<(LogId, RecordId), Record>,
+        heads: &mut Heads,
         missing_below: bool,
     ) -> Effect {
         let payload = match &self.payload {
@@ -111,6 +117,9 @@ impl Entry {
             Some(Err(reason)) => return Effect::Void(*reason),
         };
         let (member, header) = (&self.member, &self.header);
+        if let Payload::Observed(it) = payload {
+            return heads.judge(header, it, missing_below);
+        }
         let Some(id) = payload.record() else {
             return super::judge(member, header, Some(payload), None, missing_below);
         };

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{FOLD_VERSION, Record};
 use crate::ids::{LogId, RecordId, RootHash, SubjectTag};
-use crate::payload::{Detail, RecordVersion, VoidReason};
+use crate::payload::{Detail, ObservedHead, RecordVersion, VoidReason};
 
 /// What a row is about. Its number is the row's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,8 @@ pub enum View {
     Void = 5,
     /// An entry whose payload is of a kind from the future.
     Unknown = 6,
+    /// A head of one log for which another log's member vouches.
+    Observed = 7,
 }
 
 /// One logical row.
@@ -34,10 +36,12 @@ pub enum View {
 /// | 4 detail | log 8, id 16 | 1 and the body, or 0 and the number of the void reason |
 /// | 5 void | log 8, position u64 | number of the reason |
 /// | 6 unknown | log 8, position u64 | field number u32 |
+/// | 7 observed | log 8, id of the observed log 32 | size u64, root 32 |
 ///
 /// Numbers are big-endian, `log` is the beginning of the log id, `id` the 16 bytes of a record of the log's owner.
-/// Views 1, 2 and 4 have rows for the newest version, view 3 for every registration with an effect. A row is
-/// `view u8 ‖ u16 key length ‖ key ‖ value`; rows are ordered by view and key.
+/// Views 1, 2 and 4 have rows for the newest version, view 3 for every registration with an effect, view 7 for the heads
+/// after the newest observation with one; the observed log's id is whole there, for nobody refuses collisions of logs that
+/// no charter names. A row is `view u8 ‖ u16 key length ‖ key ‖ value`; rows are ordered by view and key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
     view: View,
@@ -103,6 +107,12 @@ impl Row {
     pub fn unknown(log: &LogId, position: u64, kind: u32) -> Self {
         let key: [&[u8]; 2] = [short(log), &position.to_be_bytes()];
         Self::new(View::Unknown, &key, &[&kind.to_be_bytes()])
+    }
+
+    /// A head for which the owner of the log `observer` vouches.
+    pub fn observed(observer: &LogId, head: &ObservedHead) -> Self {
+        let key: [&[u8]; 2] = [short(observer), head.log.as_bytes()];
+        Self::new(View::Observed, &key, &[&head.size.to_be_bytes(), head.root.as_bytes()])
     }
 
     /// What it is about.

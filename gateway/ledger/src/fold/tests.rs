@@ -144,7 +144,7 @@ fn a_limited_payload_changes_nothing_that_all_see() {
 fn what_is_not_here_is_pending_and_what_is_not_known_unknown() {
     let gp = member("gp.example");
     assert_eq!(judge(&gp, &header(0, Federation), None, None, false), Effect::Pending);
-    assert_eq!(shared(&[Payload::Unknown { kind: 80 }]), Effect::Unknown { kind: 80 });
+    assert_eq!(shared(&[Payload::Unknown { kind: 81 }]), Effect::Unknown { kind: 81 });
 }
 
 // Version 2 and a withdrawal, whose version 1 had not arrived, were shown as void, as if their author had broken a rule.
@@ -160,7 +160,7 @@ fn what_a_missing_payload_can_mend_is_pending_and_the_rest_is_void() {
     check(&[register(2), withdraw(record(1))], Effect::Pending);
     check(&[register(1), register(2)], Effect::Registered);
     check(&[register(1), withdraw(record(1))], Effect::Withdrawn);
-    check(&[Payload::Unknown { kind: 80 }], Effect::Unknown { kind: 80 });
+    check(&[Payload::Unknown { kind: 81 }], Effect::Unknown { kind: 81 });
     let after = [register(1), withdraw(record(1)), register(2)];
     check(&after, Effect::Void(VoidReason::AfterWithdrawal));
     check(&[withdraw(foreign())], Effect::Void(VoidReason::OtherMembersRecord));
@@ -245,8 +245,8 @@ fn rows_have_the_documented_bytes() {
     let position = [0, 0, 0, 0, 0, 0, 0, 5];
     let void = Row::void(&LOG, 5, VoidReason::VersionGap).to_bytes();
     assert_eq!(void, [&[5, 0, 16][..], &[1; 8], &position, &[10]].concat());
-    let unknown = Row::unknown(&LOG, 5, 80).to_bytes();
-    assert_eq!(unknown, [&[6, 0, 16][..], &[1; 8], &position, &[0, 0, 0, 80]].concat());
+    let unknown = Row::unknown(&LOG, 5, 81).to_bytes();
+    assert_eq!(unknown, [&[6, 0, 16][..], &[1; 8], &position, &[0, 0, 0, 81]].concat());
     let replaced = RecordVersion { record: record(2), version: 3 };
     let replaced = Row::replaced(&replaced, &LOG, 5, &record(1));
     assert_eq!((replaced.view(), replaced.key().len()), (View::Replaced, 48));

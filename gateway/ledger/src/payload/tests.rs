@@ -108,7 +108,7 @@ fn a_body_says_exactly_one_thing() {
 
 #[test]
 fn a_kind_from_the_future_is_unknown_and_not_void() {
-    for (kind, body) in [(3, &[0x1a, 2, 0xff, 0xff][..]), (80, &[0x82, 0x05, 0])] {
+    for (kind, body) in [(3, &[0x1a, 2, 0xff, 0xff][..]), (81, &[0x8a, 0x05, 0])] {
         assert_eq!(Payload::parse(body), Ok(Payload::Unknown { kind }));
     }
     // As long as a body can be, which no rule of a known kind would hold back.

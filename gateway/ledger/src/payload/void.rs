@@ -50,6 +50,15 @@ pub enum VoidReason {
     /// A detail that describes another record or version than the entry beside which it stands.
     #[error("the detail describes another record version")]
     OtherRecordsDetail,
+    /// An observation that only some may see.
+    #[error("an observation has another header audience than FEDERATION")]
+    ObservationNotForAll,
+    /// An observation of the log in which it stands.
+    #[error("the observation names a head of its own log")]
+    ObservesOwnLog,
+    /// Another sum of heads than the log's observations come to.
+    #[error("the heads after the observation are not those that it commits to")]
+    HeadsDoNotFollow,
 }
 
 impl VoidReason {
@@ -70,6 +79,9 @@ impl VoidReason {
             Self::AfterWithdrawal => "AFTER_WITHDRAWAL",
             Self::NotRegistered => "NOT_REGISTERED",
             Self::OtherRecordsDetail => "OTHER_RECORDS_DETAIL",
+            Self::ObservationNotForAll => "OBSERVATION_NOT_FOR_ALL",
+            Self::ObservesOwnLog => "OBSERVES_OWN_LOG",
+            Self::HeadsDoNotFollow => "HEADS_DO_NOT_FOLLOW",
         }
     }
 
@@ -90,6 +102,9 @@ impl VoidReason {
             Self::AfterWithdrawal => 12,
             Self::NotRegistered => 13,
             Self::OtherRecordsDetail => 14,
+            Self::ObservationNotForAll => 15,
+            Self::ObservesOwnLog => 16,
+            Self::HeadsDoNotFollow => 17,
         }
     }
 }

@@ -22,6 +22,7 @@ fn heard(terms: Terms, ago: Duration) -> Peer {
         incarnation: 1,
         charter_version: 4,
         held_back: false,
+        acked_size: 0,
     })
 }
 

@@ -3,21 +3,22 @@
 use bytes::Bytes;
 use sundbro_ledger::fold::judge_detail;
 use sundbro_ledger::ids::{LogId, MemberName, RecordId};
-use sundbro_ledger::payload::{Detail, RecordVersion};
+use sundbro_ledger::payload::{Detail, ObservedHead, RecordVersion};
 use sundbro_proto::ledger::v1::RecordDetail;
 
 use super::rows::{
-    Cursor, RecordRow, ReplacedRow, cursor_in, position_at, record_in, replaced_key, tag_key,
+    Cursor, RecordRow, ReplacedRow, cursor_in, observed_key, observed_row, position_at, record_in,
+    replaced_key, tag_key,
 };
 use super::{IndexCounts, LocateQuery, PointerPage, QueryError, RecordPointer};
 use crate::blobs::{blob_in, sound_blob_in};
-use crate::database::{ALL_KEYS, ReadView, misfit, opened, walk, walk_back};
+use crate::database::{ALL_KEYS, ReadView, SealedRows as _, misfit, opened, walk, walk_back};
 use crate::error::StoreError;
 use crate::locators::is_located;
 use crate::logs::{entry_key, log_key};
 use crate::row::{RowProblem, digest_of};
 use crate::store::Store;
-use crate::tables::{BLOBS, CURSORS, NEWEST, REPLACED, TAGS, Table};
+use crate::tables::{BLOBS, CURSORS, NEWEST, OBSERVED, REPLACED, TAGS, Table};
 
 /// Most pointers on one page.
 const MAX_PAGE: usize = 500;
@@ -49,6 +50,17 @@ impl Store {
             void_payloads: cursor.void,
             pending_payloads: cursor.pending,
         }))
+    }
+
+    /// The head of the log `observed` for which the owner of the log `observer` vouches by now. `None`: it never did.
+    pub fn observed_head(
+        &self,
+        observer: &LogId,
+        observed: &LogId,
+    ) -> Result<Option<ObservedHead>, StoreError> {
+        let key = observed_key(observer, observed);
+        let Some(body) = self.index.read()?.sealed(&OBSERVED, &key)? else { return Ok(None) };
+        observed_row(&key, &body).map(Some).map_err(|problem| misfit(&OBSERVED, problem))
     }
 
     /// Records by tag: custodians in order of name, newest registration first within one.

@@ -15,7 +15,7 @@ use crate::database::{ALL_KEYS, Db, ReadView, misfit, opened, walk};
 use crate::error::StoreError;
 use crate::logs::log_key;
 use crate::row::RowProblem;
-use crate::tables::{BLOBS, CURSORS, RECORDS, REPLACED, TAGS, Table, UNKNOWNS, VOIDS};
+use crate::tables::{BLOBS, CURSORS, OBSERVED, RECORDS, REPLACED, TAGS, Table, UNKNOWNS, VOIDS};
 
 /// Full ids and owners of the logs that stand for 8 bytes in keys.
 type Logs = BTreeMap<[u8; 8], (LogId, MemberName)>;
@@ -57,6 +57,7 @@ pub(super) fn of(index: &Db, payloads: &Db, own: &LogId) -> Result<IndexRoots, S
     })?;
     flagged(&view, &VOIDS, View::Void, &mut both)?;
     flagged(&view, &UNKNOWNS, View::Unknown, &mut both)?;
+    observed(&view, &mut both)?;
     Ok(IndexRoots { index_root: both.shared.finish(), private_root: both.private.finish() })
 }
 
@@ -97,6 +98,15 @@ fn flagged(view: &ReadView, table: &Table, of: View, both: &mut Both) -> Result<
             _ => return Err(misfit(table, RowProblem::Fields)),
         };
         both.add(table, audience, &Row::from_parts(of, key, value))?;
+        Ok(true)
+    })
+}
+
+/// Every head that a member vouches for: all shared, for an observation is for everybody.
+fn observed(view: &ReadView, both: &mut Both) -> Result<(), StoreError> {
+    walk(&view.table(&OBSERVED)?, &OBSERVED, ALL_KEYS, |key, value| {
+        let body = opened(&OBSERVED, key, value)?;
+        both.add(&OBSERVED, Audience::Federation, &Row::from_parts(View::Observed, key, body))?;
         Ok(true)
     })
 }

@@ -1,17 +1,19 @@
 //! The rows of the index: how a record, an event and a cursor are written.
 
 use sha2::{Digest, Sha256};
-use sundbro_ledger::fold::Record;
-use sundbro_ledger::ids::{Commitment, LeafHash, LogId, MemberName, RecordId, SubjectTag};
+use sundbro_ledger::fold::{Heads, Record};
+use sundbro_ledger::ids::{
+    Commitment, LeafHash, LogId, MemberName, RecordId, RootHash, SubjectTag,
+};
 
-use sundbro_ledger::payload::RecordVersion;
+use sundbro_ledger::payload::{ObservedHead, RecordVersion};
 use sundbro_ledger::transaction::Audience;
 
-use crate::database::{SealedRows, misfit};
+use crate::database::{SealedRows, WriteView, misfit, opened, prefix_end, walk};
 use crate::error::StoreError;
 use crate::logs::log_key;
 use crate::row::{Reader, RowProblem, Writer};
-use crate::tables::{CURSORS, RECORDS};
+use crate::tables::{CURSORS, OBSERVED, RECORDS};
 
 /// Stands for no position: trees have at most 2^63 - 1 entries.
 const NOTHING_MISSING: u64 = u64::MAX;
@@ -257,4 +259,37 @@ pub(crate) fn record_in(
 
 pub(crate) fn position_at(key: &[u8], from: usize) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(from..from + 8)?.try_into().ok()?))
+}
+
+/// observer ‖ observed log.
+pub(crate) fn observed_key(observer: &LogId, observed: &LogId) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..8].copy_from_slice(&log_key(observer));
+    key[8..].copy_from_slice(observed.as_bytes());
+    key
+}
+
+pub(crate) fn observed_body(head: &ObservedHead) -> Vec<u8> {
+    Writer::new().u64(head.size).fixed(head.root.as_bytes()).done()
+}
+
+/// The head of a log whose whole id ends a key.
+pub(crate) fn observed_row(key: &[u8], body: &[u8]) -> Result<ObservedHead, RowProblem> {
+    let log = key.last_chunk().ok_or(RowProblem::Fields)?;
+    let mut fields = Reader::new(body);
+    let (size, root) = (fields.u64()?, RootHash::new(fields.array()?));
+    fields.end().map(|()| ObservedHead { log: LogId::new(*log), size, root })
+}
+
+/// All heads for which the owner of a log vouches, as far as the fold came.
+pub(crate) fn heads_in(write: &WriteView, observer: &LogId) -> Result<Heads, StoreError> {
+    let mut heads = Heads::new();
+    let prefix = log_key(observer);
+    let range = &prefix[..]..&prefix_end(&prefix)[..];
+    walk(&write.table(&OBSERVED)?, &OBSERVED, range, |key, value| {
+        let head = observed_row(key, opened(&OBSERVED, key, value)?);
+        heads.put(&head.map_err(|problem| misfit(&OBSERVED, problem))?);
+        Ok(true)
+    })?;
+    Ok(heads)
 }

@@ -12,10 +12,11 @@ use crate::blobs::read_blob;
 use crate::database::{ALL_KEYS, Db, ReadView, opened, walk};
 use crate::error::{Damage, InFile, StoreError};
 use crate::index::{Late, bind, fold_all, fold_into};
+use crate::observe::check_own;
 use crate::row::unversion;
 use crate::tables::{
     self, ACKNOWLEDGEMENTS, AUDIT_ENTRIES, AUDIT_HASHES, AUDIT_HEAD, AUDIT_MESSAGES, AUDIT_RECORDS,
-    BLOBS, CURSORS, INDEX_META, StoreFile, Table,
+    BLOBS, CURSORS, INDEX_META, OWN_OBSERVED, StoreFile, Table,
 };
 
 pub(super) fn check_blobs(files: &Files, report: &mut Report) {
@@ -115,6 +116,25 @@ fn audit_entry(
         *messages += 1;
     }
     Ok(leaf_hash(entry))
+}
+
+/// Reckons our own observations anew: what the next one is built on must be what everybody else has.
+pub(super) fn check_own_observed(files: &Files, report: &mut Report) {
+    let (Some(ledger), Some(payloads)) =
+        (files.get(StoreFile::Ledger), files.get(StoreFile::Payloads))
+    else {
+        return;
+    };
+    // With a damaged source there is nothing to compare with.
+    if [StoreFile::Ledger, StoreFile::Payloads].iter().any(|file| report.is_damaged(*file)) {
+        return;
+    }
+    report.part(&OWN_OBSERVED, |report| {
+        if let Some(problem) = check_own(ledger, payloads)? {
+            report.found(Damage::of_table(&OWN_OBSERVED, problem));
+        }
+        Ok(())
+    });
 }
 
 /// Folds everything into a temporary file and compares row by row.

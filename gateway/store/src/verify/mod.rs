@@ -205,6 +205,7 @@ fn check(
             report.found(Damage::of_file(*file, problem));
         }
     }
+    derived::check_own_observed(&files, &mut report);
     derived::check_index(&files, trust, &mut report);
     report.damages.sort_by_key(|damage| (damage.file, damage.log, damage.position));
     report
@@ -332,7 +333,7 @@ fn rows(db: &Db, files: &Files, report: &mut Report) {
 /// Adds log and position to a damage, where the key of its row tells them.
 fn place(files: &Files, table: &Table, key: &[u8], mut damage: Damage) -> Damage {
     let (log, position) = match table.name {
-        "logs" | "log_states" | "checkpoints" | "cursors" => {
+        "logs" | "log_states" | "checkpoints" | "cursors" | "own_observed" => {
             (key.get(..32).and_then(|id| LogId::try_from(id).ok()), None)
         }
         "wanted" | "newest" | "voids" | "pending" | "unknowns" => {
@@ -341,7 +342,7 @@ fn place(files: &Files, table: &Table, key: &[u8], mut damage: Damage) -> Damage
         "wanted_by" => (log_at(files, key, 32), position_at(key, 40)),
         "tags" => (log_at(files, key, 40), position_at(key, 48)),
         "replaced" => (log_at(files, key, 32), position_at(key, 40)),
-        "records" => (log_at(files, key, 0), None),
+        "records" | "observed" => (log_at(files, key, 0), None),
         "events" => (log_at(files, key, 0), position_at(key, 24)),
         "by_record" => (None, position_at(key, 32)),
         _ => (None, None),

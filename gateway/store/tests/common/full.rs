@@ -8,9 +8,9 @@ use sundbro_ledger::ids::{ContentDigest, MessageDigest};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::audit::{AuditRecord, PendingAcknowledgement, message_digest};
-use sundbro_store::{Locator, LocatorChange, LogState, Quarantined, RequestKey, Store};
+use sundbro_store::{Locator, LocatorChange, LogState, Observing, Quarantined, RequestKey, Store};
 
-use super::{Keys, Member, append, blobs, draft_of_blob, keys, register, replicate, says};
+use super::{HOUR, Keys, Member, append, blobs, draft_of_blob, keys, register, replicate, says};
 
 pub struct Full {
     pub owner: Member,
@@ -45,6 +45,7 @@ pub fn full(dir: &Path) -> Full {
     let store = owner.open(dir);
     own_log(&store, &owner);
     replica(&store, &other, &keys);
+    observe(&store, &owner, &keys);
     fold(&store, &keys);
     for n in 0..40 {
         let nonce = [n; 16];
@@ -107,6 +108,13 @@ fn own_log(store: &Store, owner: &Member) {
         odd.push(register(owner, 1000 + u64::from(n), &says(n, 5)));
     }
     append(store, owner, odd);
+}
+
+/// Vouches for the other member's log.
+fn observe(store: &Store, owner: &Member, keys: &Keys) {
+    let mut observing = Observing { owners: keys, limit: &|_| None, salt: &mut || Ok([0x0b; 32]) };
+    let observed = store.observe(&mut observing, &owner.signer(), HOUR, keys).expect("observes");
+    assert!(observed.is_some(), "the other log is new");
 }
 
 /// The other member's log: the payloads of some versions missing, and those of the versions after them here.

@@ -9,12 +9,14 @@ use std::path::Path;
 use bytes::Bytes;
 use prost::Message;
 use sundbro_ledger::blob::Blob;
-use sundbro_ledger::checkpoint::{Origin, UnverifiedCheckpoint, VerifiedCheckpoint};
+use sundbro_ledger::checkpoint::{
+    Checkpoint, Origin, UnverifiedCheckpoint, VerifiedCheckpoint, sign_checkpoint,
+};
 use sundbro_ledger::history::Named;
 use sundbro_ledger::ids::{Commitment, FederationId, LogId, MemberName, SubjectTag};
-use sundbro_ledger::log::{InvalidReason, KeyBook, KeyVerdict, Refusal};
+use sundbro_ledger::log::{InvalidReason, KeyBook, KeyVerdict, LogHead, Refusal};
 use sundbro_ledger::signing::{SigningKey, VerifyingKey};
-use sundbro_ledger::transaction::Audience;
+use sundbro_ledger::transaction::{Audience, Draft};
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
 use sundbro_store::verify::Trust;
@@ -75,6 +77,29 @@ impl Member {
     pub fn checkpoint(&self, note: &[u8]) -> VerifiedCheckpoint {
         let parsed = UnverifiedCheckpoint::parse(note).expect("note");
         parsed.verify(&self.checkpoint.public()).expect("signature")
+    }
+}
+
+impl Member {
+    /// Puts one entry of this member's log into a store, with a payload that says nothing that anybody knows.
+    pub fn one_entry_in(&self, store: &Store, keys: &Keys) {
+        let blob = Blob::frame(&[3; 32], &[0xa2, 0x06, 0x00], Audience::Federation).expect("blob");
+        let mut head = LogHead::new(self.log());
+        let draft = Draft {
+            charter_version: 1,
+            key_id: 1,
+            incarnation: 1,
+            recorded_hour: HOUR,
+            payload_commitment: blob.payload_commitment(),
+            payload_size: blob.bytes().len() as u32,
+            audience: Audience::Federation,
+        };
+        let signed = head.sign_next(draft, &self.transaction, &FEDERATION);
+        let entry = head.verify(signed, keys).expect("valid");
+        head.append(&entry).expect("follows");
+        let note = Checkpoint::new(&self.origin, 1, head.root());
+        let checkpoint = self.checkpoint(&sign_checkpoint(&note, &self.checkpoint));
+        store.append_replica(&self.log(), &[entry], &checkpoint, &head).expect("append");
     }
 }
 

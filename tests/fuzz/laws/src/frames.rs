@@ -55,7 +55,8 @@ fn kind(kind: Kind) -> Verdict {
         | Kind::Payloads(_)
         | Kind::KeyGrant(_)
         | Kind::StartQuestion(_)
-        | Kind::Problem(_) => Verdict::Taken,
+        | Kind::Problem(_)
+        | Kind::Ack(_) => Verdict::Taken,
     }
 }
 

@@ -3,6 +3,9 @@
 
 use prost::Message as _;
 use sundbro_ledger::chunk::make_chunk;
+use sundbro_ledger::fold::Heads;
+use sundbro_ledger::ids::{LogId, RootHash};
+use sundbro_ledger::payload::{ObservedHead, Payload};
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::{self as wire, Frame, want};
 use sundbro_proto::ledger::v1::CharterHead;
@@ -30,7 +33,12 @@ fn good_and_hard(target: &str) -> Vec<Vec<u8>> {
     match target {
         "header" => headers(world),
         "blob" => world.blobs.iter().map(|blob| [&[0], &blob.bytes()[..]].concat()).collect(),
-        "payload" => world.blobs.iter().map(|blob| bytes(blob.body())).chain([nested()]).collect(),
+        "payload" => world
+            .blobs
+            .iter()
+            .map(|blob| bytes(blob.body()))
+            .chain([nested(), observed(world)])
+            .collect(),
         "stored" => [0, 3, 256, 300].map(|at: usize| world.heads[at].to_bytes()).into(),
         "note" | "checkpoint" => [1, 256, ENTRIES].map(|at| bytes(&world.checkpoint(at))).into(),
         "chunk" => chunks(world).iter().map(wire::Chunk::encode_to_vec).collect(),
@@ -149,6 +157,14 @@ fn messages(world: &World) -> Vec<Vec<u8>> {
     plain.chain(signed.iter().map(prost::Message::encode_to_vec)).collect()
 }
 
+/// The body of an observation of two logs.
+fn observed(world: &World) -> Vec<u8> {
+    let head = |log, size| ObservedHead { log, size, root: RootHash::new([8; 32]) };
+    let mut heads = vec![head(world.origin.log_id(), ENTRIES), head(LogId::new([9; 32]), 1)];
+    heads.sort_by_key(|head| head.log);
+    Payload::Observed(Heads::new().observe(heads)).encode().expect("keeps every rule")
+}
+
 /// One frame of each kind.
 fn frames(world: &World) -> Vec<Vec<u8>> {
     let id = world.history.federation_id();
@@ -198,6 +214,7 @@ fn frames(world: &World) -> Vec<Vec<u8>> {
             log_id: log_id(),
             closing: true,
         }),
+        Kind::Ack(wire::Ack { log_id: log_id(), durable_size: ENTRIES }),
     ];
     kinds.map(|kind| Frame { kind: Some(kind) }.encode_to_vec()).into()
 }

@@ -1,11 +1,12 @@
 //! One log in the fold: what each of its entries makes of a record, and what a payload that comes late changes.
 
+mod observed;
 mod pending;
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sundbro_ledger::fold::{Effect, RecordState, judge};
+use sundbro_ledger::fold::{Effect, Heads, RecordState, judge};
 use sundbro_ledger::ids::{Commitment, LeafHash, LogId, MemberName};
 use sundbro_ledger::payload::{Payload, VoidReason};
 use sundbro_ledger::transaction::{Audience, Header, SignedTransaction};
@@ -33,6 +34,8 @@ pub(super) struct Folding<'a> {
     log: LogId,
     is_own: bool,
     cursor: Cursor,
+    /// The heads after its last observation, once one was met.
+    heads: Option<Heads>,
     /// Records that are to be judged again, once for all that came late.
     changed: BTreeSet<[u8; 16]>,
     /// How many entries were judged.
@@ -84,7 +87,8 @@ impl<'a> Folding<'a> {
         };
         let cursor = cursor_in(write, &log)?.unwrap_or(fresh);
         let is_own = Identity::read(ledger)?.is_some_and(|identity| identity.own_log == log);
-        Ok(Self { write, ledger, blobs, log, is_own, cursor, changed: BTreeSet::new(), judged: 0 })
+        let changed = BTreeSet::new();
+        Ok(Self { write, ledger, blobs, log, is_own, cursor, heads: None, changed, judged: 0 })
     }
 
     /// Writes how far it came; says how many entries were judged.
@@ -170,6 +174,7 @@ impl<'a> Folding<'a> {
         let record = match payload {
             Payload::Registered(it) => &it.record,
             Payload::Withdrawn(it) => &it.record,
+            Payload::Observed(it) => return self.take_observation(&said.header, it, late),
             Payload::Unknown { kind } => return self.put_unknown(position, limited, *kind),
         };
         if record.member != self.cursor.member {

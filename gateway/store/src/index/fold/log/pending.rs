@@ -1,11 +1,12 @@
 //! Entries whose effect waits for a payload below them: which they are, and when they are judged again.
 //!
-//! An entry that seems to skip a version, or to withdraw what nobody registered, is pending while a payload that everybody
-//! may hold is not here below it. So no pending row lies below the first such payload: when that one comes, those up to
+//! An observation is, and an entry that seems to skip a version or to withdraw what nobody registered, while a payload
+//! that everybody may hold is not here below it. So no pending row lies below the first such payload: when that one comes, those up to
 //! the next one are judged again, whichever records they are about.
 
 use std::collections::BTreeSet;
 
+use super::super::super::rows::position_at;
 use super::Folding;
 use crate::blobs::{BlobKind, wanted_key, wanted_row};
 use crate::database::{misfit, opened, prefix_end, walk};
@@ -61,19 +62,26 @@ impl Folding<'_> {
         if self.cursor.pending == 0 {
             return Ok(());
         }
-        let mut records = BTreeSet::new();
+        let (mut records, mut observations) = (BTreeSet::new(), Vec::new());
         let from = entry_key(&self.log, 0);
         let end = match self.cursor.first_missing {
             Some(first) => entry_key(&self.log, first).to_vec(),
             None => prefix_end(&log_key(&self.log)),
         };
         walk(&self.write.table(&PENDING)?, &PENDING, &from[..]..&end[..], |key, value| {
-            let id = <[u8; 16]>::try_from(opened(&PENDING, key, value)?);
-            records.insert(id.map_err(|_| misfit(&PENDING, RowProblem::Fields))?);
+            let wrong = || misfit(&PENDING, RowProblem::Fields);
+            match opened(&PENDING, key, value)? {
+                [] => observations.push(position_at(key, 8).ok_or_else(wrong)?),
+                id => drop(records.insert(<[u8; 16]>::try_from(id).map_err(|_| wrong())?)),
+            }
             Ok(true)
         })?;
         for id in &records {
             self.judge_again(id)?;
+        }
+        // Each by the heads after those below it.
+        for position in observations {
+            self.judge_observation_again(position)?;
         }
         Ok(())
     }
