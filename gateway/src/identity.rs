@@ -3,6 +3,7 @@
 //! Each key is a file in the keys folder, PKCS#8 v1 PEM (version 2, which other tools write, is read too). Which ordinal
 //! a key has is the charter's word: it is found by the public key. The key of the TLS connection is not among them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
@@ -122,6 +123,35 @@ impl OwnKeys {
         write_key(&folder.join(file::SEALING), X25519, &random_key()?)?;
         write_hex_key(&folder.join(file::OBJECT_ID), &random_key()?)?;
         Self::load(folder)
+    }
+
+    /// Writes a new keys folder in which the keys named are new and the others are those of `from`; other files there, such
+    /// as subject keys, are copied.
+    ///
+    /// # Errors
+    /// As [`OwnKeys::create`]; and when a key that is kept cannot be read in `from`.
+    pub fn renew(from: &Path, to: &Path, renewed: &BTreeSet<&str>) -> Result<Self, KeyFileError> {
+        let unwritable = |error| KeyFileError::Unwritable(to.to_owned(), error);
+        let unreadable = |error| KeyFileError::Unreadable(from.to_owned(), error);
+        fs::create_dir_all(to).map_err(unwritable)?;
+        if fs::read_dir(to).map_err(unwritable)?.next().is_some() {
+            return Err(KeyFileError::Exists(to.to_owned()));
+        }
+        let signing = [file::TRANSACTION, file::CHECKPOINT, file::SERVICE];
+        for name in signing.into_iter().filter(|name| renewed.contains(name)) {
+            write_key(&to.join(name), ED25519, &random_key()?)?;
+        }
+        if renewed.contains(file::SEALING) {
+            write_key(&to.join(file::SEALING), X25519, &random_key()?)?;
+        }
+        for entry in fs::read_dir(from).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if path.is_file() && !renewed.contains(name) {
+                write_private(&to.join(name), &read_private(&path)?)?;
+            }
+        }
+        Self::load(to)
     }
 
     /// The public half of the sealing key.

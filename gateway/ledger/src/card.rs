@@ -63,6 +63,34 @@ pub fn make_card(
     Ok(v1::MemberCard { entry: bytes, signatures })
 }
 
+/// Makes the card by which a member's entry changes: signed with each signing key that is not in `before`, the entry that
+/// the charter lists, and with those of the others that are given.
+///
+/// # Errors
+/// Fails when the entry breaks a rule, or a signing key that is new is not among `keys`.
+pub fn make_renewal(
+    entry: &MemberEntry,
+    before: &MemberEntry,
+    federation: &FederationId,
+    keys: &[SigningKey],
+) -> Result<v1::MemberCard, CardError> {
+    entry.validate()?;
+    let bytes = entry.to_bytes();
+    let mut signatures = Vec::new();
+    for (key_id, public) in signing_keys(entry) {
+        match keys.iter().find(|key| key.public() == *public) {
+            Some(key) => {
+                let signature = key.sign(Purpose::MemberCard, federation, &bytes);
+                let signature = field(signature.as_bytes());
+                signatures.push(v1::CardSignature { key_id, signature });
+            }
+            None if is_listed(before, key_id, public) => {}
+            None => return Err(CardError::NotSigned { key_id }),
+        }
+    }
+    Ok(v1::MemberCard { entry: bytes, signatures })
+}
+
 /// Checks a card and gives its entry.
 ///
 /// # Errors
@@ -70,6 +98,40 @@ pub fn make_card(
 pub fn verify_card(
     card: &v1::MemberCard,
     federation: &FederationId,
+) -> Result<MemberEntry, CardError> {
+    verify(card, federation, |_, _| false)
+}
+
+/// Checks the card by which a member's entry changes. A signing key that `before` lists need not have signed: it did when it
+/// entered, and it may be lost.
+///
+/// So nobody lists a key that he does not hold. Whether the card is the member's, only a signature by a key that was listed
+/// tells ([`is_signed_as_listed`]); without one, stewards ask the member on another way.
+///
+/// # Errors
+/// Fails when the entry breaks a rule, a signature is wrong, or a signing key that is new has not signed.
+pub fn verify_renewal(
+    card: &v1::MemberCard,
+    before: &MemberEntry,
+    federation: &FederationId,
+) -> Result<MemberEntry, CardError> {
+    verify(card, federation, |key_id, public| is_listed(before, key_id, public))
+}
+
+/// Whether a key that `before` lists, and that was not closed, has signed the card. The card has been verified.
+pub fn is_signed_as_listed(card: &v1::MemberCard, before: &MemberEntry) -> bool {
+    let listed = |key_id: u32| before.key(key_id).is_some_and(|key| key.to.is_none());
+    card.signatures.iter().any(|one| listed(one.key_id))
+}
+
+fn is_listed(before: &MemberEntry, key_id: u32, public: &VerifyingKey) -> bool {
+    before.key(key_id).and_then(|key| key.verifying_key()) == Some(public)
+}
+
+fn verify(
+    card: &v1::MemberCard,
+    federation: &FederationId,
+    may_be_silent: impl Fn(u32, &VerifyingKey) -> bool,
 ) -> Result<MemberEntry, CardError> {
     let entry = MemberEntry::parse(&card.entry)?;
     if !strictly_ascending(card.signatures.iter().map(|one| one.key_id)) {
@@ -85,9 +147,10 @@ pub fn verify_card(
             .map_err(|_| CardError::BadSignature { key_id })?;
     }
     let signed = |key_id: u32| card.signatures.iter().any(|one| one.key_id == key_id);
-    let silent = signing_keys(&entry).map(|(key_id, _)| key_id).find(|key_id| !signed(*key_id));
+    let silent = signing_keys(&entry)
+        .find(|(key_id, public)| !signed(*key_id) && !may_be_silent(*key_id, public));
     match silent {
-        Some(key_id) => Err(CardError::NotSigned { key_id }),
+        Some((key_id, _)) => Err(CardError::NotSigned { key_id }),
         None => Ok(entry),
     }
 }

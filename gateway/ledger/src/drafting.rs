@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sundbro_proto::ledger::v1;
 
-use crate::card::{CardError, verify_card};
+use crate::card::{CardError, verify_card, verify_renewal};
 use crate::charter::{
     CertificateAuthority, Charter, CharterError, CharterHead, CharterLimits, Environment, Steward,
     StewardSignature, SubjectEpoch, members_root, signatures_to_wire,
@@ -213,9 +213,11 @@ impl Draft {
     /// Fails when the card is not valid or the member is not there. What may change is checked by
     /// [`propose`](Self::propose).
     pub fn replace_member(&mut self, card: &v1::MemberCard) -> Result<MemberName, DraftError> {
-        let entry = verify_card(card, &self.federation())?;
+        let named = MemberEntry::parse(&card.entry).map_err(CardError::from)?.name;
+        let federation = self.federation();
+        let member = self.member(&named)?;
+        let entry = verify_renewal(card, member, &federation)?;
         let name = entry.name.clone();
-        let member = self.member(&name)?;
         *member = MemberEntry { state: member.state, ..entry };
         Ok(name)
     }

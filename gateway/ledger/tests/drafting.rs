@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::{FOUNDERS, Federation, Member, SEALING, SERVICE, commitment, key, name};
+use common::{FOUNDERS, Federation, Member, SEALING, SERVICE, TRANSACTION, commitment, key, name};
 use prost::Message as _;
-use sundbro_ledger::card::{CardError, make_card, verify_card};
+use sundbro_ledger::card::{
+    CardError, is_signed_as_listed, make_card, make_renewal, verify_card, verify_renewal,
+};
 use sundbro_ledger::charter::{
     CharterError, CharterLimits, Environment, HeadError, SuccessionError,
 };
@@ -80,6 +82,32 @@ fn each_rule_of_a_card_refuses_what_breaks_it() {
     let all_but_one: Vec<SigningKey> = member.keys.values().skip(1).cloned().collect();
     let made = make_card(&member.entry, &federation, &all_but_one);
     assert_eq!(made, Err(CardError::NotSigned { key_id: 1 }));
+}
+
+#[test]
+fn a_member_that_lost_a_key_is_given_a_new_one_by_a_card_that_the_new_one_signs() {
+    let federation = Federation::found();
+    let id = federation.id();
+    let mut member = Member::new(FOUNDERS[0]);
+    let before = member.entry.clone();
+    let fresh = member.add_key_like(TRANSACTION, 0, None);
+    let entry = member.entry.clone();
+    let held = |key_id: u32| member.keys[&key_id].clone();
+    // Without the new key nobody can list it; without any old one it can be listed, and does not tell whose it is.
+    let made = |keys: &[SigningKey]| make_renewal(&entry, &before, &id, keys);
+    assert_eq!(made(&[]), Err(CardError::NotSigned { key_id: fresh }));
+    let by_new = made(&[held(fresh)]).expect("signed");
+    assert!(verify_card(&by_new, &id).is_err(), "a newcomer signs with every key");
+    assert_eq!(verify_renewal(&by_new, &before, &id), Ok(entry.clone()));
+    assert!(!is_signed_as_listed(&by_new, &before));
+    let by_both = made(&[held(fresh), held(SERVICE)]).expect("signed");
+    assert!(is_signed_as_listed(&by_both, &before));
+    let mut forged = by_new.clone();
+    forged.signatures.clear();
+    assert_eq!(verify_renewal(&forged, &before, &id), Err(CardError::NotSigned { key_id: fresh }));
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    assert_eq!(draft.replace_member(&by_new), Ok(name(FOUNDERS[0])));
+    assert!(draft.members()[&name(FOUNDERS[0])].key(fresh).is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `sundbro member init`: a newcomer's keys, and the card by which stewards take it in.
+//! `sundbro member`: a newcomer's keys, and the card by which stewards take it in.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use sundbro_ledger::member::{
 use sundbro_ledger::signing::SigningKey;
 
 use super::files::write_new;
+use super::renew::Renew;
 use super::{CliError, Exit, Output};
 use crate::identity::OwnKeys;
 
@@ -27,6 +28,8 @@ pub(super) struct Member {
 enum Action {
     /// Make this member's keys and its card. The card goes to the stewards; the keys go nowhere.
     Init(Init),
+    /// Make new keys for this member, in place of lost ones or when they are due, and the card by which they are listed.
+    Renew(Renew),
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +74,10 @@ enum Role {
 
 impl Member {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
-        let Action::Init(init) = self.action;
-        init.run(output)
+        match self.action {
+            Action::Init(init) => init.run(output),
+            Action::Renew(renew) => renew.run(output),
+        }
     }
 }
 

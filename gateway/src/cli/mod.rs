@@ -17,6 +17,7 @@ mod member;
 mod operate;
 mod policy;
 mod record;
+mod renew;
 mod restore;
 mod run;
 mod verify;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prost::Message as _;
+use sundbro_ledger::card::is_signed_as_listed;
 use sundbro_ledger::drafting::Draft;
 use sundbro_ledger::member::Endpoint;
 use sundbro_ledger::subject::key_commitment;
@@ -57,7 +58,15 @@ impl Propose {
             draft.add_member(&read_message(card, "member card")?).map_err(usage)?;
         }
         for card in &self.replace {
-            draft.replace_member(&read_message(card, "member card")?).map_err(usage)?;
+            let message = read_message(card, "member card")?;
+            let name = draft.replace_member(&message).map_err(usage)?;
+            let before = history.current().member(&name);
+            if before.is_some_and(|before| !is_signed_as_listed(&message, before)) {
+                eprintln!(
+                    "warning: no key that the charter lists for {name} signed its card: ask {name} on another way whether \
+                     it made it"
+                );
+            }
         }
         for name in &self.reinstate {
             draft.reinstate(&member(name)?).map_err(usage)?;
