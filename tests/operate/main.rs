@@ -65,6 +65,16 @@ fn the_runbook_for_restoring_holds() {
 }
 
 #[test]
+fn the_runbook_for_a_lost_key_holds() {
+    runbook("key-loss");
+}
+
+#[test]
+fn the_runbook_for_shutting_a_member_out_holds() {
+    runbook("expulsion");
+}
+
+#[test]
 fn every_runbook_is_run() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository");
     let own = include_str!("main.rs");
