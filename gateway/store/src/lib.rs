@@ -13,6 +13,7 @@ mod charters;
 mod counts;
 mod database;
 pub mod disk;
+mod edge;
 mod error;
 mod export;
 pub mod gate;

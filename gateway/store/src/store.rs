@@ -10,6 +10,7 @@ use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
 use crate::blobs::PayloadsMark;
 use crate::database::{Db, META_IDENTITY, ReadView, misfit};
 use crate::disk::{Disk, OsDisk};
+use crate::edge;
 use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
@@ -339,7 +340,11 @@ fn pass_gate(
             let stop = SigningStop::GateOfOtherLog(gate_path.clone());
             return Ok((OwnLog { gate_path, gate, stop: Some(stop) }, sendable));
         }
-        Ok(gate) => (gate, compare(ledger, &head, &gate)?),
+        // A log that contradicts itself is damaged; only of one that does not can it be said that it diverges.
+        Ok(gate) => match edge::damage(ledger, &head, &here)? {
+            None => (gate, compare(ledger, &head, &gate)?),
+            damage => (gate, damage),
+        },
     };
     // A stopped log keeps the gate that stopped it, with the new incarnation.
     let kept = if stop.is_some() { gate } else { here };
