@@ -192,6 +192,11 @@ impl Db {
         Ok(ReadView { file: self.file, txn: txn.in_file(self.file)? })
     }
 
+    /// Whether nothing can be written to the file.
+    pub(crate) fn is_read_only(&self) -> bool {
+        !matches!(self.inner, Inner::Writer(_))
+    }
+
     /// The one write of this file; waits for the one before.
     pub(crate) fn write(&self) -> Result<WriteView, StoreError> {
         match &self.inner {

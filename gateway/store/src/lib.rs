@@ -24,6 +24,7 @@ mod logs;
 mod overlay;
 mod own;
 mod row;
+pub mod scrub;
 mod serve;
 pub mod stop;
 mod store;
