@@ -159,6 +159,7 @@ impl Store {
         if blobs.is_empty() {
             return Ok(());
         }
+        self.want_room()?;
         let write = self.payloads.write()?;
         {
             let mut rows = write.table(&BLOBS)?;

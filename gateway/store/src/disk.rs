@@ -63,6 +63,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the disk fails, or the file is not there.
     fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// How many bytes this user may still write on the disk of a folder.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }
 
 /// A file that is being written; it has its bytes for good after [`NewFile::sync`].
@@ -124,6 +130,17 @@ impl Disk for OsDisk {
 
     fn len(&self, path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path)?.len())
+    }
+
+    #[cfg(unix)]
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    #[cfg(not(unix))]
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -307,6 +307,7 @@ impl Store {
         if checkpoint.size() == new_head.size() && *checkpoint.root() != new_head.root() {
             return wrong("the checkpoint has another root");
         }
+        self.want_room()?;
         let write = self.ledger.write()?;
         if matches!(state_in(&write, log)?, LogState::Stopped { .. }) {
             return Err(AppendReplicaError::LogStopped(*log));

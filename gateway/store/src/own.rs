@@ -161,7 +161,9 @@ impl Store {
         if group.entries.is_empty() {
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
-        // Before anything is written: a group that is refused is offered again and again.
+        // Before anything is written: a group that is refused is offered again and again. One that is a repetition of
+        // what is here needs no room.
+        self.want_room()?;
         let checkpoint = sign_head(signer, &group.head, keys)?;
         self.put_group_blobs(&group.blobs)?;
         // From here the blobs survive a crash. Nothing names them yet; a repeated request brings its own.

@@ -18,6 +18,7 @@ use crate::index::{Late, bind as bind_index};
 use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
+use crate::room::Reserve;
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{HASHES, LEDGER_META, StoreFile};
 
@@ -56,6 +57,7 @@ pub struct Store {
     own: Mutex<OwnLog>,
     sendable: RwLock<Option<Sendable>>,
     pub(crate) late: Late,
+    pub(crate) reserve: Reserve,
     beside_gateway: bool,
 }
 
@@ -113,7 +115,7 @@ impl Store {
             cure: "the gateway's user must be able to create it",
             source,
         })?;
-        let open = |file| Db::open(&*disk, dir, file, options.cache_bytes);
+        let open = |file| Db::open(&disk, dir, file, options.cache_bytes);
         let ledger = open(StoreFile::Ledger)?;
         bind(&ledger, dir, &options.identity)?;
         let payloads = open(StoreFile::Payloads)?;
@@ -144,6 +146,7 @@ impl Store {
             own: Mutex::new(own),
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
+            reserve: Reserve::default(),
             beside_gateway: false,
         })
     }
@@ -181,6 +184,7 @@ impl Store {
             own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
             sendable: RwLock::new(None),
             late: Late::new(),
+            reserve: Reserve::default(),
             beside_gateway,
         })
     }
