@@ -300,6 +300,30 @@ pub enum PutBlobError {
     Store(#[from] StoreError),
 }
 
+/// Why a log was not repaired. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// It is our own, and signing goes on.
+    #[error("our own log is repaired only while nothing is signed")]
+    StillSigning,
+    /// An entry is what was stored, and is refused: no fault of the disk, so nothing is dropped for it.
+    #[error(
+        "entry {position} of log {log} is what was stored and is not accepted, so nothing is dropped: {problem}"
+    )]
+    CannotJudge {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        position: u64,
+        /// Why it is refused.
+        problem: String,
+    },
+    /// Our own disk failed.
+    #[error("the log could not be read or written")]
+    Store(#[from] StoreError),
+}
+
 /// Why a proof or a chunk cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -24,6 +24,7 @@ mod locators;
 mod logs;
 mod overlay;
 mod own;
+mod repair;
 mod room;
 mod row;
 pub mod scrub;
@@ -37,12 +38,13 @@ pub mod verify;
 
 pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};
 pub use error::{
-    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, ServeError,
-    StoreError, VerifyError,
+    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, RepairError,
+    ServeError, StoreError, VerifyError,
 };
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
 pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
+pub use repair::RepairedLog;
 pub use room::{RESERVE_BYTES, Room};
 pub use store::{Identity, OpenOptions, Store};

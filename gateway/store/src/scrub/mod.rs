@@ -12,7 +12,7 @@ mod rows;
 
 use core::fmt;
 
-use sundbro_ledger::ids::LogId;
+use sundbro_ledger::ids::{Commitment, LogId};
 
 use crate::database::{ALL_KEYS, Db, quietly, walk};
 use crate::error::{Damage, StoreError};
@@ -48,12 +48,14 @@ pub struct Finding {
     pub damage: Damage,
     /// What repairs it.
     pub repair: Repair,
+    /// The blob, where the place is one.
+    pub blob: Option<Commitment>,
 }
 
 /// What repairs a damaged place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
-    /// Another member has it: it is forgotten here ([`Store::forget_from`], [`Store::forget_damaged_blob`]) and fetched.
+    /// Another member has it: it is dropped here ([`Store::repair_log`], [`Store::forget_damaged_blobs`]) and fetched.
     FromPeers,
     /// It is derived: the index is rebuilt.
     RebuildIndex,
@@ -90,7 +92,7 @@ impl Repair {
 impl From<Damage> for Finding {
     fn from(damage: Damage) -> Self {
         let repair = Repair::of(damage.file, damage.table);
-        Self { damage, repair }
+        Self { damage, repair, blob: None }
     }
 }
 
@@ -186,7 +188,7 @@ fn scrub_table(
         last = key.to_vec();
         Ok(true)
     })?;
-    step.found = check.found.into_iter().map(Finding::from).collect();
+    step.found = check.found;
     Ok(step)
 }
 

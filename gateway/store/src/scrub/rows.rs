@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use sundbro_ledger::ids::{LeafHash, LogId, NodeHash, RootHash};
+use sundbro_ledger::ids::{Commitment, LeafHash, LogId, NodeHash, RootHash};
 use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{Frontier, NodeReader, leaf_hash, node_hash, range_hash};
 
-use super::log_in;
+use super::{Finding, log_in};
 use crate::audit::frontier_in;
 use crate::blobs::read_blob;
 use crate::database::{ALL_KEYS, ReadView, opened, walk};
@@ -32,7 +32,7 @@ pub(super) struct Check<'a> {
     /// The audit log, in its file. `None`: its head is damaged, which is a finding of its own table, or this is another
     /// file.
     audit: Option<Frontier>,
-    pub(super) found: Vec<Damage>,
+    pub(super) found: Vec<Finding>,
 }
 
 /// A tree, and where its rows are.
@@ -85,7 +85,9 @@ impl<'a> Check<'a> {
             (StoreFile::Payloads, _) => {
                 if let Err(problem) = read_blob(key, value) {
                     let name = hex::encode(&key[..4]);
-                    self.found(Damage::of_table(self.table, format!("blob {name}: {problem}")));
+                    let damage = Damage::of_table(self.table, format!("blob {name}: {problem}"));
+                    let blob = Commitment::try_from(key).ok();
+                    self.found.push(Finding { blob, ..damage.into() });
                 }
                 Ok(())
             }
@@ -95,8 +97,9 @@ impl<'a> Check<'a> {
     }
 
     fn found(&mut self, damage: Damage) {
-        if !self.found.contains(&damage) {
-            self.found.push(damage);
+        let finding = Finding::from(damage);
+        if !self.found.contains(&finding) {
+            self.found.push(finding);
         }
     }
 
@@ -245,7 +248,11 @@ impl<'a> Check<'a> {
         let (Some(log), Some(trust)) = (tree.log, self.trust) else { return Ok(None) };
         let previous = match position.checked_sub(1) {
             None => Some(LeafHash::NONE),
-            Some(before) => nodes.node(0, before).ok().map(|it| LeafHash::new(*it.as_bytes())),
+            // A damaged hash before it says nothing about this entry.
+            Some(before) if self.vouched(tree, &nodes, 0, before / HASHES_PER_ROW) => {
+                nodes.node(0, before).ok().map(|it| LeafHash::new(*it.as_bytes()))
+            }
+            Some(_) => None,
         };
         let alone = entry_alone(&log, position, previous, Bytes::copy_from_slice(body), trust);
         Ok(alone.err().map(|problem| (self.table, problem)))

@@ -256,7 +256,7 @@ fn reason(refusal: &Refusal) -> String {
 }
 
 /// Keys as they were when the entries were taken: what a later charter ended is void from there on, not damaged.
-struct Then<'a>(&'a dyn Trust);
+pub(crate) struct Then<'a>(pub(crate) &'a dyn Trust);
 
 impl KeyBook for Then<'_> {
     fn federation_id(&self) -> FederationId {
