@@ -14,7 +14,7 @@ use crate::database::{ALL_KEYS, ReadView, opened, walk};
 use crate::error::{Damage, StoreError};
 use crate::hashes::{LEVEL_STEP, StoredNodes, hash_key, row_hashes};
 use crate::index::rows::position_at;
-use crate::logs::{CheckpointRow, head_in, log_key};
+use crate::logs::{CheckpointRow, entry_key, head_in, log_key};
 use crate::row::unversion;
 use crate::tables::{
     AUDIT_ENTRIES, AUDIT_HASHES, ENTRIES, Guard, HASHES, HASHES_PER_ROW, LOGS, StoreFile, Table,
@@ -105,51 +105,71 @@ impl<'a> Check<'a> {
 
     /// A row that is what was written; those of heads and checkpoints name a root.
     fn sealed(&mut self, key: &[u8], body: &[u8]) -> Result<(), StoreError> {
-        let (root, size, problem) = match (self.table.file, self.table.name) {
-            (StoreFile::Ledger, "logs") => {
-                let head = key.first_chunk().and_then(|log| self.heads.get(log));
-                let Some(head) = head else { return Ok(()) };
-                (head.root(), head.size(), "the head has another root than the stored hashes")
-            }
-            (StoreFile::Ledger, "checkpoints") => {
-                let log = log_in(key).unwrap_or(LogId::new([0; 32]));
-                let row = match CheckpointRow::from_body(body) {
-                    Ok(row) => row,
-                    Err(problem) => {
-                        self.found(Damage::of_table(self.table, problem).in_log(log));
-                        return Ok(());
-                    }
-                };
-                if let Err(problem) = checkpoint_alone(&log, &row, self.trust) {
-                    self.found(Damage::of_table(self.table, problem).in_log(log));
-                }
-                (row.root, row.size, "the stored hashes have another root at this size")
-            }
-            (StoreFile::Audit, "head") => {
-                let Some(frontier) = &self.audit else { return Ok(()) };
-                let (root, size) = (frontier.root(), frontier.size());
-                let nodes = StoredNodes::new(self.view, &AUDIT_HASHES, &[])?;
-                let here = range_hash(&nodes, 0, size).map(RootHash::from);
-                self.compare_root(here, root, None, "the head has another root than its hashes");
-                if let Some(last) = size.checked_sub(1) {
-                    self.want(&AUDIT_ENTRIES, &last.to_be_bytes(), None, last)?;
-                }
+        match (self.table.file, self.table.name) {
+            (StoreFile::Ledger, "logs") => self.head(key),
+            (StoreFile::Ledger, "checkpoints") => self.checkpoint(key, body),
+            (StoreFile::Audit, "head") => self.audit_head(),
+            _ => Ok(()),
+        }
+    }
+
+    fn head(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let head = key.first_chunk().and_then(|log| self.heads.get(log));
+        let Some(head) = head else { return Ok(()) };
+        let (log, root, size) = (*head.log_id(), head.root(), head.size());
+        let here = self.root_at(&HASHES, &log_key(&log), size)?;
+        self.compare_root(
+            here,
+            root,
+            Some(log),
+            "the head has another root than the stored hashes",
+        );
+        match size.checked_sub(1) {
+            Some(last) => self.want(&ENTRIES, &entry_key(&log, last), Some(log), last),
+            None => Ok(()),
+        }
+    }
+
+    fn checkpoint(&mut self, key: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        let Some(log) = log_in(key) else { return Ok(()) };
+        let row = match CheckpointRow::from_body(body) {
+            Ok(row) => row,
+            Err(problem) => {
+                self.found(Damage::of_table(self.table, problem).in_log(log));
                 return Ok(());
             }
-            _ => return Ok(()),
         };
-        let Some(log) = log_in(key) else { return Ok(()) };
-        let held = self.heads.get(&log_key(&log)).map_or(0, LogHead::size);
-        if size <= held {
-            let nodes = StoredNodes::new(self.view, &HASHES, &log_key(&log))?;
-            let here = range_hash(&nodes, 0, size).map(RootHash::from);
-            self.compare_root(here, root, Some(log), problem);
+        if let Err(problem) = checkpoint_alone(&log, &row, self.trust) {
+            self.found(Damage::of_table(self.table, problem).in_log(log));
         }
-        if self.table.name == "logs" && size > 0 {
-            let at = crate::logs::entry_key(&log, size - 1);
-            self.want(&ENTRIES, &at, Some(log), size - 1)?;
+        if row.size <= self.heads.get(&log_key(&log)).map_or(0, LogHead::size) {
+            let here = self.root_at(&HASHES, &log_key(&log), row.size)?;
+            let problem = "the stored hashes have another root at this size";
+            self.compare_root(here, row.root, Some(log), problem);
         }
         Ok(())
+    }
+
+    fn audit_head(&mut self) -> Result<(), StoreError> {
+        let Some(frontier) = &self.audit else { return Ok(()) };
+        let (root, size) = (frontier.root(), frontier.size());
+        let here = self.root_at(&AUDIT_HASHES, &[], size)?;
+        self.compare_root(here, root, None, "the head has another root than the stored hashes");
+        match size.checked_sub(1) {
+            Some(last) => self.want(&AUDIT_ENTRIES, &last.to_be_bytes(), None, last),
+            None => Ok(()),
+        }
+    }
+
+    /// The root that the stored hashes give; the inner error where one of them is gone or does not read.
+    fn root_at(
+        &self,
+        hashes: &'static Table,
+        prefix: &[u8],
+        size: u64,
+    ) -> Result<Result<RootHash, StoreError>, StoreError> {
+        let nodes = StoredNodes::new(self.view, hashes, prefix)?;
+        Ok(range_hash(&nodes, 0, size).map(RootHash::from))
     }
 
     /// The last entry of a log: one that is gone leaves no row to be looked at.
