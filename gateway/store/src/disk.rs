@@ -168,3 +168,30 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_made_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().expect("folder");
+        let (database, file) = (folder.path().join("a"), folder.path().join("b"));
+        drop(OsDisk.open(&database).expect("open"));
+        drop(OsDisk.create(&file).expect("create"));
+        for path in [database, file] {
+            let mode = fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert!(OsDisk.free_bytes(folder.path()).is_ok_and(|free| free > 0));
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name_is_the_one_that_we_are_in() {
+        assert_eq!(folder_of(Path::new("signing.gate")), Path::new("."));
+        assert_eq!(folder_of(Path::new("/data/signing.gate")), Path::new("/data"));
+    }
+}
