@@ -32,6 +32,13 @@ static FILES: Metric = Metric::gauge(
     &["file"],
     "Size of each file of the data folder, and of the signing gate",
 );
+static FREE: Metric =
+    Metric::gauge("sundbro_store_free_bytes", &[], "Bytes free on the disk of the data folder");
+static RESERVE: Metric = Metric::gauge(
+    "sundbro_store_reserve_bytes",
+    &[],
+    "With fewer bytes free than this, nothing that grows the store is taken (DISK_FULL)",
+);
 static AUDIT: Metric =
     Metric::gauge("sundbro_audit_entries", &[], "Entries of the audit log of this gateway");
 static INCARNATION: Metric =
@@ -50,8 +57,19 @@ static EPOCHS: Metric = Metric::gauge(
 );
 
 /// All of them.
-pub(super) static METRICS: [&Metric; 9] =
-    [&SIGNING, &COMMITS, &REACHED, &FILES, &AUDIT, &INCARNATION, &STARTED, &BUILD, &EPOCHS];
+pub(super) static METRICS: [&Metric; 11] = [
+    &SIGNING,
+    &COMMITS,
+    &REACHED,
+    &FILES,
+    &FREE,
+    &RESERVE,
+    &AUDIT,
+    &INCARNATION,
+    &STARTED,
+    &BUILD,
+    &EPOCHS,
+];
 
 const STATES: [&str; 4] = ["checking", "behind", "signing", "stopped"];
 const FILES_SHOWN: [StoreFile; 5] =
@@ -107,6 +125,10 @@ impl Own<'_> {
             if let Some(bytes) = self.store.file_bytes(file) {
                 files.put(&[file.name()], number(bytes));
             }
+        }
+        if let Some(room) = self.store.room() {
+            sheet.one(&FREE, number(room.free));
+            sheet.one(&RESERVE, number(room.reserve));
         }
         sheet.one(&AUDIT, number(self.store.audit_head()?.0));
         sheet.one(&INCARNATION, f64::from(self.store.incarnation()));

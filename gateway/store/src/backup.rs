@@ -125,7 +125,7 @@ impl Store {
         }
         let mut rows = 0;
         for (file, view) in BACKED_UP.into_iter().zip([&ledger, &payloads, &audit]) {
-            rows += copy(view, &Db::open(&OsDisk, to, file, CACHE_BYTES)?, file)?;
+            rows += copy(view, &Db::open(&OsDisk::shared(), to, file, CACHE_BYTES)?, file)?;
         }
         if let Some(gate) = found {
             let path = to.join(StoreFile::Gate.name());

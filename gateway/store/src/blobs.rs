@@ -114,11 +114,16 @@ impl PayloadsMark {
         if Self::of(&payloads.read()?)? != Self::NONE {
             return Ok(());
         }
+        let write = payloads.write()?;
+        Self::renew(&write)?;
+        write.commit()
+    }
+
+    /// Gives the file a new id: something that was in it is not any more.
+    pub(crate) fn renew(write: &WriteView) -> Result<(), StoreError> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| StoreError::NoRandomness)?;
-        let write = payloads.write()?;
-        write.put_sealed(&PAYLOADS_META, META_MARK, &Self { id, writes: 0 }.to_body())?;
-        write.commit()
+        write.put_sealed(&PAYLOADS_META, META_MARK, &Self { id, writes: 0 }.to_body())
     }
 
     fn count_write(write: &WriteView) -> Result<(), StoreError> {
@@ -159,6 +164,7 @@ impl Store {
         if blobs.is_empty() {
             return Ok(());
         }
+        self.want_room()?;
         let write = self.payloads.write()?;
         {
             let mut rows = write.table(&BLOBS)?;

@@ -8,7 +8,7 @@ use core::ops::Range;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use redb::backends::FileBackend;
 use redb::{
@@ -19,6 +19,7 @@ use redb::{
 use crate::backend::Backend;
 use crate::disk::{Disk, folder_of};
 use crate::error::{Damage, InFile, OpenError, StoreError};
+use crate::live::LiveFile;
 use crate::overlay::Overlay;
 use crate::row::{Reader, RowProblem, Writer, seal, unseal};
 use crate::tables::{self, SCHEMA_VERSION, StoreFile, Table};
@@ -45,7 +46,7 @@ pub(crate) struct Db {
 
 enum Inner {
     /// We are its one writer.
-    Writer(Database),
+    Writer(LiveFile),
     /// Another process may be its writer.
     Reader(ReadOnlyDatabase),
     /// Nobody has it open; changes go to memory and are forgotten.
@@ -57,7 +58,7 @@ enum Inner {
 impl Db {
     /// Opens or creates a file for writing.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         dir: &Path,
         file: StoreFile,
         cache_bytes: usize,
@@ -68,15 +69,18 @@ impl Db {
         // is whole. It is locked from its first byte on: two first starts at once make one file.
         let fresh = disk.len(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
         let at = if fresh { path.with_extension("redb.new") } else { path.clone() };
-        let mut opened = open_writer(disk, &at, cache_bytes);
+        let mut opened = LiveFile::open(disk, file, &at, cache_bytes);
         if fresh && matches!(opened, Err(OpenError::Damaged { .. })) {
             disk.create(&at).map_err(io("the gateway's user must be able to write it"))?;
-            opened = open_writer(disk, &at, cache_bytes);
+            opened = LiveFile::open(disk, file, &at, cache_bytes);
         }
-        let db = Self { file, inner: Inner::Writer(opened?) };
+        let mut db = Self { file, inner: Inner::Writer(opened?) };
         quietly(|| db.prepare(&at)).unwrap_or_else(|problem| Err(damaged(&at, problem)))?;
         if fresh {
             disk.rename(&at, &path).map_err(io("check the disk"))?;
+            if let Inner::Writer(live) = &mut db.inner {
+                live.renamed(&path);
+            }
         }
         // Also of a file that was there: the start that made it may have failed at this very step.
         disk.sync_folder(&folder_of(&path)).map_err(io("check the disk"))?;
@@ -184,12 +188,18 @@ impl Db {
     /// One moment of the file. Keep it short: pages that it can see are not used again meanwhile.
     pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
         let txn = match &self.inner {
-            Inner::Writer(database) | Inner::Copy(database) | Inner::Temporary(database) => {
-                database.begin_read()
+            Inner::Writer(live) => live.begin_read()?,
+            Inner::Copy(database) | Inner::Temporary(database) => {
+                database.begin_read().in_file(self.file)?
             }
-            Inner::Reader(database) => database.begin_read(),
+            Inner::Reader(database) => database.begin_read().in_file(self.file)?,
         };
-        Ok(ReadView { file: self.file, txn: txn.in_file(self.file)? })
+        Ok(ReadView { file: self.file, txn })
+    }
+
+    /// Whether nothing can be written to the file.
+    pub(crate) fn is_read_only(&self) -> bool {
+        !matches!(self.inner, Inner::Writer(_))
     }
 
     /// The one write of this file; waits for the one before.
@@ -203,12 +213,8 @@ impl Db {
     /// As `write`, also into a temporary or private copy.
     pub(crate) fn begin(&self) -> Result<WriteView, StoreError> {
         let txn = match &self.inner {
-            Inner::Writer(database) | Inner::Copy(database) => {
-                let mut txn = database.begin_write().in_file(self.file)?;
-                txn.set_two_phase_commit(true);
-                txn.set_quick_repair(true);
-                txn
-            }
+            Inner::Writer(live) => surviving(live.begin_write()?),
+            Inner::Copy(database) => surviving(database.begin_write().in_file(self.file)?),
             Inner::Temporary(database) => {
                 let mut txn = database.begin_write().in_file(self.file)?;
                 txn.set_durability(Durability::None).in_file(self.file)?;
@@ -220,6 +226,13 @@ impl Db {
     }
 }
 
+/// A crash at any moment of its commit leaves the old or the new state, and opening after it takes milliseconds.
+fn surviving(mut txn: WriteTransaction) -> WriteTransaction {
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+    txn
+}
+
 pub(crate) fn meta_table(file: StoreFile) -> &'static Table {
     match file {
         StoreFile::Payloads => &tables::PAYLOADS_META,
@@ -229,23 +242,8 @@ pub(crate) fn meta_table(file: StoreFile) -> &'static Table {
     }
 }
 
-fn open_writer(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
-    let backend = disk.open(path).map_err(|source| OpenError::Io {
-        path: path.to_owned(),
-        cure: "the gateway's user must be able to read and write it",
-        source,
-    })?;
-    let opened = quietly(|| {
-        Builder::new()
-            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-            .set_cache_size(cache_bytes)
-            .create_with_backend(Backend(backend))
-    });
-    open_result(opened, path)
-}
-
 fn existing(disk: &dyn Disk, path: &Path) -> Result<Backend, DatabaseError> {
-    Ok(Backend(disk.open_existing(path).map_err(StorageError::from)?))
+    Ok(disk.open_existing(path).map_err(StorageError::from)?.into())
 }
 
 fn private_copy(disk: &dyn Disk, path: &Path) -> Result<Overlay, DatabaseError> {
@@ -256,7 +254,7 @@ fn damaged(path: &Path, problem: String) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), problem }
 }
 
-fn open_result<T>(
+pub(crate) fn open_result<T>(
     opened: Result<Result<T, DatabaseError>, String>,
     path: &Path,
 ) -> Result<T, OpenError> {

@@ -63,6 +63,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the disk fails, or the file is not there.
     fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// How many bytes this user may still write on the disk of a folder.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }
 
 /// A file that is being written; it has its bytes for good after [`NewFile::sync`].
@@ -125,6 +131,17 @@ impl Disk for OsDisk {
     fn len(&self, path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path)?.len())
     }
+
+    #[cfg(unix)]
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    #[cfg(not(unix))]
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl NewFile for File {
@@ -149,5 +166,32 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_made_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().expect("folder");
+        let (database, file) = (folder.path().join("a"), folder.path().join("b"));
+        drop(OsDisk.open(&database).expect("open"));
+        drop(OsDisk.create(&file).expect("create"));
+        for path in [database, file] {
+            let mode = fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert!(OsDisk.free_bytes(folder.path()).is_ok_and(|free| free > 0));
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name_is_the_one_that_we_are_in() {
+        assert_eq!(folder_of(Path::new("signing.gate")), Path::new("."));
+        assert_eq!(folder_of(Path::new("/data/signing.gate")), Path::new("/data"));
     }
 }

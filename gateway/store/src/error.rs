@@ -84,9 +84,32 @@ pub enum StoreError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// The disk failed, and the file could not be opened again yet.
+    #[error(
+        "{file} failed and cannot be opened again: check the disk; it is tried again at every use"
+    )]
+    OpenAgain {
+        /// The file.
+        file: StoreFile,
+        /// Why.
+        #[source]
+        source: Box<OpenError>,
+    },
     /// A row is not what was written.
     #[error("damaged: {0}: stop the gateway and run `sundbro verify`")]
     Damaged(Box<Damage>),
+    /// So little of the disk is free that nothing may grow; see [`Store::set_reserve`](crate::Store::set_reserve).
+    #[error(
+        "{path} has {free} bytes left and {reserve} are kept back: make room; writing then goes on by itself"
+    )]
+    DiskFull {
+        /// The store's folder.
+        path: PathBuf,
+        /// How many bytes are free.
+        free: u64,
+        /// How many are kept back.
+        reserve: u64,
+    },
     /// The store was opened to read.
     #[error("{0} was opened to read only")]
     ReadOnly(StoreFile),
@@ -108,6 +131,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The reason of [`StoreError::DiskFull`], in status and metrics.
+    pub const DISK_FULL: &str = "DISK_FULL";
+
     pub(crate) fn row(table: &Table, problem: RowProblem) -> Self {
         Self::Damaged(Box::new(Damage::of_table(table, problem)))
     }
@@ -276,6 +302,30 @@ pub enum PutBlobError {
     TooLong(usize),
     /// Our own disk failed.
     #[error("blobs could not be written")]
+    Store(#[from] StoreError),
+}
+
+/// Why a log was not repaired. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// It is our own, and signing goes on.
+    #[error("our own log is repaired only while nothing is signed")]
+    StillSigning,
+    /// An entry is what was stored, and is refused: no fault of the disk, so nothing is dropped for it.
+    #[error(
+        "entry {position} of log {log} is what was stored and is not accepted, so nothing is dropped: {problem}"
+    )]
+    CannotJudge {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        position: u64,
+        /// Why it is refused.
+        problem: String,
+    },
+    /// Our own disk failed.
+    #[error("the log could not be read or written")]
     Store(#[from] StoreError),
 }
 

@@ -55,6 +55,14 @@ pub enum SigningStop {
         /// Who says so.
         known_by: String,
     },
+    /// The rows on which the next entry would be signed contradict each other.
+    #[error("signing is stopped: our log is damaged at its end, size {size}: {problem}")]
+    OwnLogDamaged {
+        /// The size on which nothing is signed.
+        size: u64,
+        /// What does not fit.
+        problem: String,
+    },
     /// The gate is gone though the log is not empty.
     #[error("signing is stopped: the signing gate {0} is missing though our log has entries")]
     GateMissing(PathBuf),
@@ -90,6 +98,7 @@ impl SigningStop {
         match self {
             Self::OwnLogBehind { .. } => "OWN_LOG_BEHIND",
             Self::OwnLogDiverges { .. } => "OWN_LOG_DIVERGES",
+            Self::OwnLogDamaged { .. } => "OWN_LOG_DAMAGED",
             Self::GateMissing(_) => "SIGNING_GATE_MISSING",
             Self::GateDamaged(_) => "SIGNING_GATE_DAMAGED",
             Self::GateOfOtherLog(_) => "SIGNING_GATE_OF_OTHER_LOG",
@@ -107,6 +116,10 @@ impl SigningStop {
             }
             Self::OwnLogDiverges { .. } => {
                 "stop the gateway and find out which copy of ledger.redb was in use: two of them signed"
+            }
+            Self::OwnLogDamaged { .. } => {
+                "stop the gateway, check the disk and run `sundbro verify`, which names the rows; then put back the \
+                 newest copy of ledger.redb and payloads.redb"
             }
             Self::GateMissing(_) | Self::GateDamaged(_) => {
                 "put back signing.gate; if it is lost for good, start again with the gate recreated, \

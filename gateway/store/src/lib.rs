@@ -14,18 +14,23 @@ mod charters;
 mod counts;
 mod database;
 pub mod disk;
+mod edge;
 mod error;
 mod export;
 pub mod gate;
 mod hashes;
 pub mod index;
+mod live;
 mod locators;
 mod logs;
 mod observe;
 mod overlay;
 mod own;
 mod recovery;
+mod repair;
+mod room;
 mod row;
+pub mod scrub;
 mod serve;
 mod starts;
 pub mod stop;
@@ -37,8 +42,8 @@ pub mod verify;
 
 pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};
 pub use error::{
-    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, ServeError,
-    StoreError, VerifyError,
+    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, RepairError,
+    ServeError, StoreError, VerifyError,
 };
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
@@ -46,5 +51,7 @@ pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_REA
 pub use observe::Observing;
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use recovery::ResumeError;
+pub use repair::RepairedLog;
+pub use room::{RESERVE_BYTES, Room};
 pub use starts::{Start, StartVerdict};
 pub use store::{Identity, OpenOptions, Store};

@@ -52,7 +52,7 @@ pub(crate) fn entry_key(log: &LogId, position: u64) -> [u8; 16] {
     key
 }
 
-fn checkpoint_key(log: &LogId, kind: CheckpointKind) -> [u8; 33] {
+pub(crate) fn checkpoint_key(log: &LogId, kind: CheckpointKind) -> [u8; 33] {
     let mut key = [0; 33];
     key[..32].copy_from_slice(log.as_bytes());
     key[32] = u8::from(kind == CheckpointKind::NewestSeen);
@@ -311,6 +311,7 @@ impl Store {
         if *log == self.identity().own_log {
             return self.append_lost(entries, checkpoint, new_head);
         }
+        self.want_room()?;
         let write = self.ledger.write()?;
         if matches!(state_in(&write, log)?, LogState::Stopped { .. }) {
             return Err(AppendReplicaError::LogStopped(*log));

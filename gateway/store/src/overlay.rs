@@ -173,7 +173,7 @@ mod tests {
         let original: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
         file.write_all(&original).expect("write");
         let backend = OsDisk.open_existing(file.path()).expect("open");
-        let copy = Overlay::new(Backend(backend)).expect("copy");
+        let copy = Overlay::new(backend.into()).expect("copy");
 
         copy.write(4090, &[0xff; 20]).expect("write across pages");
         let mut seen = vec![0; 10_000];

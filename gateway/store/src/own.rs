@@ -15,8 +15,9 @@ use sundbro_ledger::transaction::{Audience, Draft, VerifiedTransaction};
 
 use crate::blobs::{BlobKind, NewBlob};
 use crate::database::{SealedRows, WriteView, misfit};
+use crate::edge;
 use crate::error::{AppendOwnError, AppendReplicaError, PutBlobError, StoreError};
-use crate::gate::SigningGate;
+use crate::gate::{SigningGate, SigningStop};
 use crate::locators::{Applied, Locator, LocatorChange, apply, write_locator};
 use crate::logs::{
     CheckpointKind, checkpoint_in, entry_in, head_in, write_checkpoint, write_entries,
@@ -180,6 +181,9 @@ impl Store {
         }
         let write = self.ledger.write()?;
         let old = head_in(&write, &self.identity().own_log)?;
+        // Before anything is signed on it.
+        let damage = edge::damage(&self.ledger, &old, &own.gate)?;
+        refuse_damaged(&mut own, damage)?;
         if own.gate.size < old.size() {
             // The gate could not be written after an append. Until it can, nothing more is signed, and no repeated
             // draft is acknowledged: its entry may not be sent.
@@ -191,7 +195,9 @@ impl Store {
         if group.entries.is_empty() {
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
-        // Before anything is written: a group that is refused is offered again and again.
+        // Before anything is written: a group that is refused is offered again and again. One that is a repetition of
+        // what is here needs no room.
+        self.want_room()?;
         let checkpoint = sign_head(signer, &group.head, keys)?;
         self.put_group_blobs(&group.blobs)?;
         // From here the blobs survive a crash. Nothing names them yet; a repeated request brings its own.
@@ -203,6 +209,10 @@ impl Store {
         write.commit()?;
         // From here the entries survive a crash, and with them all that says which requests they answer.
         reached(StopPoint::LedgerGate);
+        let Group { head, entries, .. } = &group;
+        let damage = edge::damage_of_written(&self.ledger, head, &own.gate, entries)?;
+        // Nothing was sent: what is not there as it was signed stays here, and is signed on by nobody.
+        refuse_damaged(&mut own, damage)?;
 
         self.advance_gate(&mut own, &group.head)?;
         // From here they may be sent: a database that forgets them cannot sign again.
@@ -400,6 +410,13 @@ fn sign_head(
     UnverifiedCheckpoint::parse_of(head.log_id(), &note)
         .and_then(|parsed| parsed.verify(&public))
         .map_err(|error| AppendOwnError::OwnEntryInvalid(error.to_string()))
+}
+
+/// Signing stops until the next start, which looks again.
+fn refuse_damaged(own: &mut OwnLog, damage: Option<SigningStop>) -> Result<(), AppendOwnError> {
+    let Some(stop) = damage else { return Ok(()) };
+    own.stop.get_or_insert(stop.clone());
+    Err(AppendOwnError::Stopped(stop))
 }
 
 fn own_error(error: AppendReplicaError) -> AppendOwnError {

@@ -41,6 +41,7 @@ impl Store {
             return Err(AppendReplicaError::OwnLog);
         }
         let log = self.identity().own_log;
+        self.want_room()?;
         let write = self.ledger.write()?;
         let old = head_in(&write, &log)?;
         let start = entries.first().map_or(old.size(), |entry| entry.header().position);

@@ -10,6 +10,7 @@ use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
 use crate::blobs::PayloadsMark;
 use crate::database::{Db, META_IDENTITY, ReadView, misfit};
 use crate::disk::{Disk, OsDisk};
+use crate::edge;
 use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
@@ -18,6 +19,7 @@ use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
 use crate::observe::Watch;
+use crate::room::Reserve;
 use crate::row::{Reader, RowProblem, Writer};
 use crate::tables::{HASHES, LEDGER_META, StoreFile};
 
@@ -58,6 +60,7 @@ pub struct Store {
     pub(crate) late: Late,
     /// What the last observation found; `None`: the next one reads it from the rows.
     watch: Mutex<Option<Watch>>,
+    pub(crate) reserve: Reserve,
     beside_gateway: bool,
 }
 
@@ -115,7 +118,7 @@ impl Store {
             cure: "the gateway's user must be able to create it",
             source,
         })?;
-        let open = |file| Db::open(&*disk, dir, file, options.cache_bytes);
+        let open = |file| Db::open(&disk, dir, file, options.cache_bytes);
         let ledger = open(StoreFile::Ledger)?;
         bind(&ledger, dir, &options.identity)?;
         let payloads = open(StoreFile::Payloads)?;
@@ -147,6 +150,7 @@ impl Store {
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
             watch: Mutex::new(None),
+            reserve: Reserve::default(),
             beside_gateway: false,
         })
     }
@@ -185,6 +189,7 @@ impl Store {
             sendable: RwLock::new(None),
             late: Late::new(),
             watch: Mutex::new(None),
+            reserve: Reserve::default(),
             beside_gateway,
         })
     }
@@ -356,7 +361,11 @@ fn pass_gate(
             let stop = SigningStop::GateOfOtherLog(gate_path.clone());
             return Ok((OwnLog { gate_path, gate, stop: Some(stop) }, sendable));
         }
-        Ok(gate) => (gate, compare(ledger, &head, &gate)?),
+        // A log that contradicts itself is damaged; only of one that does not can it be said that it diverges.
+        Ok(gate) => match edge::damage(ledger, &head, &here)? {
+            None => (gate, compare(ledger, &head, &gate)?),
+            damage => (gate, damage),
+        },
     };
     // A stopped log keeps the gate that stopped it, with the new incarnation.
     let kept = if stop.is_some() { gate } else { here };

@@ -153,6 +153,7 @@ pub(crate) fn check_own(ledger: &Db, payloads: &Db) -> Result<Option<&'static st
 mod tests {
     use super::*;
     use crate::database::META_IDENTITY;
+    use crate::disk::OsDisk;
     use crate::row::Writer;
     use crate::tables::{LEDGER_META, StoreFile};
 
@@ -161,7 +162,7 @@ mod tests {
     /// What the check says of a ledger without entries whose rows are these.
     fn check(rows: &[ObservedHead]) -> Option<&'static str> {
         let folder = tempfile::tempdir().expect("folder");
-        let open = |file| Db::open(folder.path(), file, 1 << 20).expect("opens");
+        let open = |file| Db::open(&OsDisk::shared(), folder.path(), file, 1 << 20).expect("opens");
         let (ledger, payloads) = (open(StoreFile::Ledger), open(StoreFile::Payloads));
         let write = ledger.write().expect("write");
         let identity = Writer::new().fixed(&[9; 32]).fixed(OWN.as_bytes()).done();

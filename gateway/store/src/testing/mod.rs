@@ -160,7 +160,7 @@ impl MemoryDisk {
     pub fn database(&self, path: &Path) -> Option<Result<Database, DatabaseError>> {
         let copy = self.after_power_cut(Unsynced::Kept);
         let file = copy.open_existing(path).ok()?;
-        Some(Builder::new().create_with_backend(Backend(file)))
+        Some(Builder::new().create_with_backend(Backend::from(file)))
     }
 
     /// Turns one bit of a file over, on the disk and under every handle.
@@ -323,6 +323,12 @@ impl Disk for MemoryDisk {
         let state = self.state();
         let file = state.names.get(path).and_then(|id| state.files.get(id));
         Ok(file.ok_or(ErrorKind::NotFound)?.seen.len)
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        let state = self.state();
+        let capacity = state.habits.capacity.unwrap_or(u64::MAX);
+        Ok(capacity.saturating_sub(state.used()))
     }
 }
 

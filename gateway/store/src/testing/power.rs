@@ -120,3 +120,62 @@ fn torn(file: &MemoryFile, dice: &mut Dice) -> Image {
     }
     image
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::testing::Fault;
+
+    fn path(name: &str) -> PathBuf {
+        Path::new("/disk").join(name)
+    }
+
+    fn seen(disk: &MemoryDisk, unsynced: Unsynced) -> Option<Vec<u8>> {
+        disk.after_power_cut(unsynced).contents(&path("file"))
+    }
+
+    #[test]
+    fn bytes_are_durable_after_their_sync_and_a_name_after_that_of_its_folder() {
+        let disk = MemoryDisk::new();
+        let mut file = disk.create(&path("new")).expect("create");
+        file.write_all(b"first").expect("write");
+        disk.rename(&path("new"), &path("file")).expect("rename");
+        assert_eq!(seen(&disk, Unsynced::Kept).as_deref(), Some(&b"first"[..]));
+        assert_eq!(seen(&disk, Unsynced::Lost), None);
+        disk.sync_folder(Path::new("/disk")).expect("sync");
+        assert_eq!(seen(&disk, Unsynced::Lost).as_deref(), Some(&b""[..]), "a name without bytes");
+        file.sync().expect("sync");
+        assert_eq!(seen(&disk, Unsynced::Lost).as_deref(), Some(&b"first"[..]));
+    }
+
+    #[test]
+    fn what_a_failed_sync_lost_is_seen_until_the_power_goes_and_not_written_by_the_next_sync() {
+        let disk = MemoryDisk::new();
+        let file = disk.open(&path("file")).expect("open");
+        disk.sync_folder(Path::new("/disk")).expect("sync");
+        file.write(0, b"lost").expect("write");
+        disk.fail_at(disk.operations(), Fault::FailBefore);
+        assert!(file.sync_data().is_err());
+        file.write(4, b"kept").expect("write");
+        file.sync_data().expect("sync");
+        assert_eq!(disk.contents(&path("file")).as_deref(), Some(&b"lostkept"[..]));
+        assert_eq!(seen(&disk, Unsynced::Lost).as_deref(), Some(&b"\0\0\0\0kept"[..]));
+    }
+
+    #[test]
+    fn by_some_seed_a_write_is_lost_by_some_it_is_there_and_by_some_it_is_torn() {
+        let disk = MemoryDisk::new();
+        let file = disk.open(&path("file")).expect("open");
+        disk.sync_folder(Path::new("/disk")).expect("sync");
+        file.write(0, &[7; 100]).expect("write");
+        let lens: Vec<_> = (0..50)
+            .filter_map(|seed| seen(&disk, Unsynced::Torn(seed)).map(|bytes| bytes.len()))
+            .collect();
+        assert!(lens.contains(&0) && lens.contains(&100), "{lens:?}");
+        assert!(lens.iter().any(|len| (1..100).contains(len)), "{lens:?}");
+        assert_eq!(seen(&disk, Unsynced::Torn(3)), seen(&disk, Unsynced::Torn(3)));
+    }
+}

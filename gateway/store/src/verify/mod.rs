@@ -5,7 +5,7 @@
 
 mod derived;
 mod ledger;
-mod log;
+pub(crate) mod log;
 mod tree;
 
 use std::collections::BTreeMap;

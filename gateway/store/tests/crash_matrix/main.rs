@@ -13,9 +13,9 @@
 //! - `verify` finds nothing. The store opens, signs on at the position after its last entry, and no entry is another one
 //!   than before: nothing is signed twice.
 //!
-//! After an error without a power cut the same process may do the step again, or refuse until the store is opened
-//! anew: redb takes nothing more after a failed write. Either way nothing that was acknowledged is missing, also when the
-//! power goes after that.
+//! After an error without a power cut the same process does the step again and goes on, though redb takes nothing more
+//! from a file that failed once: the store opens it anew. Nothing that was acknowledged is missing, also when the power
+//! goes after that.
 //!
 //! `SUNDBRO_TEST_SCALE` multiplies how many seeds tear what was not synced.
 

@@ -69,6 +69,15 @@ fn without_id(file: StoreFile, table: &str, key: &[u8], value: &[u8]) -> Vec<u8>
     [&value[..id.start], &value[id.end..value.len() - 8]].concat()
 }
 
+/// Without how often payloads were written, and what the index says of that.
+pub fn without_counters(everything: &Everything) -> Everything {
+    let mut everything = everything.clone();
+    for file in [StoreFile::Payloads, StoreFile::Index] {
+        everything.get_mut(&file).expect("a file").remove(&("meta".to_owned(), vec![1]));
+    }
+    everything
+}
+
 /// Whether `found` lies on the way from `old` to `new`, where files become new in the order of `order`.
 pub fn on_the_way(
     found: &Everything,

@@ -9,7 +9,7 @@ use sundbro_store::verify::verify_on;
 
 use crate::common::try_append;
 use crate::paths::Path;
-use crate::rows::{Everything, dir, everything, on_the_way, rows};
+use crate::rows::{Everything, difference, dir, everything, on_the_way, rows, without_counters};
 use crate::world::World;
 
 /// Seeds by which what was not synced is torn, for each operation.
@@ -138,11 +138,20 @@ impl<'a> Clean<'a> {
     fn after_error(&self, disk: MemoryDisk, store: Store, done: usize) -> Result<(), String> {
         let found = everything(&disk.after_power_cut(Unsynced::Lost));
         self.old_or_new(&found, done).map_err(|problem| format!("cut then: {problem}"))?;
-        // The fault is gone. Whoever asks again is served, or refused until a restart.
+        // The fault is gone, and whoever asks again is served.
         let done = self.go_on(&store, done);
+        if done < self.path.steps.len() {
+            return Err(format!("step {done} fails without a fault"));
+        }
         drop(store);
         let found = everything(&disk);
-        self.old_or_new(&found, done).map_err(|problem| format!("closed: {problem}"))?;
+        // A step that was done twice has counted its writes twice.
+        let (twice, once) = (without_counters(&found), without_counters(&self.states[done]));
+        for (file, rows) in &twice {
+            if *rows != once[file] {
+                return Err(format!("done again: {file}: {}", difference(rows, &once[file])));
+            }
+        }
         let store = self.world.open(&disk).map_err(|error| format!("does not open: {error}"))?;
         self.finishes(&disk, store, done, &found)?;
         self.sound(&disk)?;
