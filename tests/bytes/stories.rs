@@ -8,7 +8,8 @@ use sundbro_ledger::signing::Purpose;
 use sundbro_ledger::transaction::{Header, SignedTransaction};
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::{
-    self as wire, Frame, Head, Heads, Hello, Problem, SynchroniseRequest, Want, WantBlobs, want,
+    self as wire, Ack, Frame, Head, Heads, Hello, Problem, SynchroniseRequest, Want, WantBlobs,
+    want,
 };
 use sundbro_store::LogState;
 use tonic::transport::Channel;
@@ -101,6 +102,7 @@ fn streams(federation: &Federation, log: &Log) -> Vec<(&'static str, Vec<u8>, Ou
         let blobs = WantBlobs { log_id, keys: vec![key.clone(); count] };
         frame(Kind::Want(Want { what: Some(want::What::Blobs(blobs)) }))
     };
+    let ack = Ack { log_id: Bytes::copy_from_slice(log.id.as_bytes()), durable_size: 1 };
     let closing = Problem { reason: "GOING_AWAY".into(), closing: true, ..Problem::default() };
     let ended = Outcome::ended;
     let empty = SynchroniseRequest { frame: Some(Frame { kind: None }) }.encode_to_vec();
@@ -108,7 +110,7 @@ fn streams(federation: &Federation, log: &Log) -> Vec<(&'static str, Vec<u8>, Ou
         ("a second Hello", frame(Kind::Hello(hello(federation, LAB))), ended("MALFORMED_FRAME")),
         ("a frame of no kind", message(&empty), ended("UNKNOWN_FRAME")),
         ("a Manifest", unknown(10), ended("UNKNOWN_FRAME")),
-        ("an Ack", unknown(11), ended("UNKNOWN_FRAME")),
+        ("an Ack of a log that is not ours", frame(Kind::Ack(ack)), ended("MALFORMED_FRAME")),
         ("a Credit", unknown(12), ended("UNKNOWN_FRAME")),
         ("Evidence", unknown(13), ended("UNKNOWN_FRAME")),
         ("256 heads", heads(256), Outcome::GoesOn),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value,
+};
 use sundbro_proto::{DESCRIPTOR_SET, admin, federation, gateway, ledger};
 
 use crate::Tally;
@@ -73,7 +75,9 @@ pub fn try_all(needles: &[&str], tally: &mut Tally) {
                 let cell = format!("Debug of {name}, form {variant}, {needle}");
                 tally.check(&cell, searcher.find(shown.as_bytes()).is_empty(), || shown.clone());
                 // Nothing was found because nothing was shown, not because nothing was there.
-                let has_text = message.fields().any(|field| is_text(&field.kind()));
+                let has_text = message
+                    .fields()
+                    .any(|field| is_text(&field.kind()) && is_in_form(&field, variant));
                 let planted = !has_text || !searcher.find(&filled.encode_to_vec()).is_empty();
                 tally.check(&format!("{cell}, planted"), planted, || format!("{filled:?}"));
             }
@@ -86,6 +90,14 @@ fn variants(message: &MessageDescriptor) -> usize {
     message.oneofs().map(|oneof| oneof.fields().count()).max().unwrap_or(1)
 }
 
+/// Whether a form has a field: of a oneof, one at a time.
+fn is_in_form(field: &FieldDescriptor, variant: usize) -> bool {
+    field.containing_oneof().is_none_or(|oneof| {
+        let position = oneof.fields().position(|other| other == *field).expect("its own");
+        position == variant % oneof.fields().count()
+    })
+}
+
 fn is_text(kind: &Kind) -> bool {
     matches!(kind, Kind::String | Kind::Bytes)
 }
@@ -93,11 +105,8 @@ fn is_text(kind: &Kind) -> bool {
 fn fill(message: &MessageDescriptor, needle: &str, variant: usize, depth: usize) -> DynamicMessage {
     let mut filled = DynamicMessage::new(message.clone());
     for field in message.fields() {
-        if let Some(oneof) = field.containing_oneof() {
-            let position = oneof.fields().position(|other| other == field).expect("its own");
-            if position != variant % oneof.fields().count() {
-                continue;
-            }
+        if !is_in_form(&field, variant) {
+            continue;
         }
         let one = match field.kind() {
             Kind::String => Value::String(needle.to_owned()),
