@@ -8,7 +8,9 @@ use sundbro_ledger::ids::{ContentDigest, MessageDigest};
 use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::audit::{AuditRecord, PendingAcknowledgement, message_digest};
-use sundbro_store::{Locator, LocatorChange, LogState, Observing, Quarantined, RequestKey, Store};
+use sundbro_store::{
+    Locator, LocatorChange, LogState, Observing, Quarantined, RequestKey, Start, Store,
+};
 
 use super::{HOUR, Keys, Member, append, blobs, draft_of_blob, keys, register, replicate, says};
 
@@ -46,6 +48,9 @@ pub fn full(dir: &Path) -> Full {
     own_log(&store, &owner);
     replica(&store, &other, &keys);
     observe(&store, &owner, &keys);
+    store
+        .answer_for(&other.log(), &Start { incarnation: 3, instance_id: [7; 16] })
+        .expect("a promise");
     fold(&store, &keys);
     for n in 0..40 {
         let nonce = [n; 16];
