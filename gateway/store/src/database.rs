@@ -7,7 +7,7 @@ use core::cell::Cell;
 use core::ops::Range;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use redb::backends::FileBackend;
@@ -64,26 +64,57 @@ impl Db {
         cache_bytes: usize,
     ) -> Result<Self, OpenError> {
         let path = dir.join(file.name());
-        let io = |cure| move |source| OpenError::Io { path: dir.join(file.name()), cure, source };
-        // redb takes a file whose making was cut short for one that is damaged, so a new file gets its name only when it
-        // is whole. It is locked from its first byte on: two first starts at once make one file.
-        let fresh = disk.len(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        let at = if fresh { path.with_extension("redb.new") } else { path.clone() };
-        let mut opened = LiveFile::open(disk, file, &at, cache_bytes);
-        if fresh && matches!(opened, Err(OpenError::Damaged { .. })) {
-            disk.create(&at).map_err(io("the gateway's user must be able to write it"))?;
-            opened = LiveFile::open(disk, file, &at, cache_bytes);
+        let io =
+            |source| OpenError::Io { path: dir.join(file.name()), cure: "check the disk", source };
+        let is_there = || !disk.len(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let mut made = None;
+        if !is_there() {
+            made = Some(Self::make(disk, &path, file, cache_bytes)?);
         }
-        let mut db = Self { file, inner: Inner::Writer(opened?) };
-        quietly(|| db.prepare(&at)).unwrap_or_else(|problem| Err(damaged(&at, problem)))?;
-        if fresh {
-            disk.rename(&at, &path).map_err(io("check the disk"))?;
-            if let Inner::Writer(live) = &mut db.inner {
-                live.renamed(&path);
+        // The draft is locked from its first byte on, so two first starts at once make one file: whoever comes second
+        // finds the draft locked, or the file there.
+        let made = made.filter(|_| !is_there());
+        let db = match made {
+            Some((mut db, draft)) => {
+                disk.rename(&draft, &path).map_err(io)?;
+                if let Inner::Writer(live) = &mut db.inner {
+                    live.renamed(&path);
+                }
+                db
             }
-        }
+            None => Self::prepared(LiveFile::open(disk, file, &path, cache_bytes)?, file, &path)?,
+        };
         // Also of a file that was there: the start that made it may have failed at this very step.
-        disk.sync_folder(&folder_of(&path)).map_err(io("check the disk"))?;
+        disk.sync_folder(&folder_of(&path)).map_err(io)?;
+        Ok(db)
+    }
+
+    /// Makes a new file under another name, which it has until it is whole: redb takes one whose making was cut short for
+    /// one that is damaged.
+    fn make(
+        disk: &Arc<dyn Disk>,
+        path: &Path,
+        file: StoreFile,
+        cache_bytes: usize,
+    ) -> Result<(Self, PathBuf), OpenError> {
+        let draft = path.with_extension("redb.new");
+        let mut opened = LiveFile::open(disk, file, &draft, cache_bytes);
+        if matches!(opened, Err(OpenError::Damaged { .. })) {
+            // What an earlier start left of it.
+            drop(disk.create(&draft).map_err(|source| OpenError::Io {
+                path: draft.clone(),
+                cure: "the gateway's user must be able to write it",
+                source,
+            })?);
+            opened = LiveFile::open(disk, file, &draft, cache_bytes);
+        }
+        Ok((Self::prepared(opened?, file, &draft)?, draft))
+    }
+
+    /// A file whose tables are there.
+    fn prepared(live: LiveFile, file: StoreFile, path: &Path) -> Result<Self, OpenError> {
+        let db = Self { file, inner: Inner::Writer(live) };
+        quietly(|| db.prepare(path)).unwrap_or_else(|problem| Err(damaged(path, problem)))?;
         Ok(db)
     }
 

@@ -5,11 +5,13 @@
 //! that is what the one who opens the file next finds out, whether it is the next process or this one.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
-    Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, WriteTransaction,
+    Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase, StorageBackend,
+    WriteTransaction,
 };
 
 use crate::backend::Backend;
@@ -38,7 +40,7 @@ impl LiveFile {
         cache_bytes: usize,
     ) -> Result<Self, OpenError> {
         let failed = Arc::new(AtomicBool::new(false));
-        let database = open_writer(&**disk, path, cache_bytes, &failed)?;
+        let database = open_writer(disk.open(path), path, cache_bytes, &failed)?;
         let (disk, path) = (disk.clone(), path.to_owned());
         let database = RwLock::new(Some(Arc::new(database)));
         Ok(Self { disk, file, path, cache_bytes, failed, database })
@@ -79,7 +81,9 @@ impl LiveFile {
         // Its locks go with it, once whoever is still in a transaction has ended that.
         drop(quietly(|| drop(database.take())));
         self.failed.store(false, Ordering::Release);
-        let opened = open_writer(&*self.disk, &self.path, self.cache_bytes, &self.failed);
+        // One that is gone by now is not made anew: an empty ledger would be signed on from position 0.
+        let there = self.disk.open_existing(&self.path);
+        let opened = open_writer(there, &self.path, self.cache_bytes, &self.failed);
         let opened = opened.map_err(|source| StoreError::OpenAgain {
             file: self.file,
             source: Box::new(source),
@@ -90,12 +94,12 @@ impl LiveFile {
 }
 
 fn open_writer(
-    disk: &dyn Disk,
+    file: io::Result<Box<dyn StorageBackend>>,
     path: &Path,
     cache_bytes: usize,
     failed: &Arc<AtomicBool>,
 ) -> Result<Database, OpenError> {
-    let file = disk.open(path).map_err(|source| OpenError::Io {
+    let file = file.map_err(|source| OpenError::Io {
         path: path.to_owned(),
         cure: "the gateway's user must be able to read and write it",
         source,

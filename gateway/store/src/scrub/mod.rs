@@ -113,14 +113,16 @@ impl Store {
         let from = from.cloned().unwrap_or(start);
         let Some(table) = tables::ALL.get(from.table) else { return self.scrub_gate() };
         let next_table = ScrubCursor { table: from.table + 1, last: Vec::new() };
-        let looked = quietly(|| scrub_table(self, table_of(from.table), &from, max_rows, trust));
-        match looked {
-            Ok(Ok(step)) => Ok(ScrubStep { next: step.next.or(Some(next_table)), ..step }),
-            Ok(Err(StoreError::Damaged(damage))) => Ok(found(*damage, next_table)),
-            Ok(Err(error)) => Err(error),
+        let mut step = ScrubStep { rows: 0, found: Vec::new(), next: Some(next_table) };
+        match quietly(|| scrub_table(self, table_of(from.table), &from, max_rows, trust, &mut step))
+        {
+            Ok(Ok(())) => {}
+            Ok(Err(StoreError::Damaged(damage))) => step.found.push((*damage).into()),
+            Ok(Err(error)) => return Err(error),
             // The rest of the table cannot be reached.
-            Err(problem) => Ok(found(Damage::of_table(table, problem), next_table)),
+            Err(problem) => step.found.push(Damage::of_table(table, problem).into()),
         }
+        Ok(step)
     }
 
     /// The signing gate, last: it is written after the ledger.
@@ -156,10 +158,6 @@ impl Store {
     }
 }
 
-fn found(damage: Damage, next: ScrubCursor) -> ScrubStep {
-    ScrubStep { rows: 0, found: vec![damage.into()], next: Some(next) }
-}
-
 fn table_of(number: usize) -> &'static Table {
     static TABLES: [Table; tables::ALL.len()] = tables::ALL;
     &TABLES[number]
@@ -171,10 +169,10 @@ fn scrub_table(
     from: &ScrubCursor,
     max_rows: u64,
     trust: Option<&dyn Trust>,
-) -> Result<ScrubStep, StoreError> {
+    step: &mut ScrubStep,
+) -> Result<(), StoreError> {
     let view = store.db(table.file).read()?;
-    let mut check = rows::Check::new(&view, table, trust)?;
-    let mut step = ScrubStep { rows: 0, found: Vec::new(), next: None };
+    let mut check = rows::Check::new(&view, table, trust, &mut step.found)?;
     let mut last = from.last.clone();
     // No key lies between a key and itself with one byte more.
     let start = if last.is_empty() { Vec::new() } else { [&last[..], &[0]].concat() };
@@ -187,9 +185,7 @@ fn scrub_table(
         step.rows += 1;
         last = key.to_vec();
         Ok(true)
-    })?;
-    step.found = check.found;
-    Ok(step)
+    })
 }
 
 /// A log id as the key of a row names it, whole.

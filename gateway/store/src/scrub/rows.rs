@@ -32,7 +32,7 @@ pub(super) struct Check<'a> {
     /// The audit log, in its file. `None`: its head is damaged, which is a finding of its own table, or this is another
     /// file.
     audit: Option<Frontier>,
-    pub(super) found: Vec<Finding>,
+    found: &'a mut Vec<Finding>,
 }
 
 /// A tree, and where its rows are.
@@ -48,6 +48,7 @@ impl<'a> Check<'a> {
         view: &'a ReadView,
         table: &'static Table,
         trust: Option<&'a dyn Trust>,
+        found: &'a mut Vec<Finding>,
     ) -> Result<Self, StoreError> {
         let mut heads = BTreeMap::new();
         if table.file == StoreFile::Ledger {
@@ -60,7 +61,7 @@ impl<'a> Check<'a> {
         }
         let is_audit = table.file == StoreFile::Audit;
         let audit = is_audit.then(|| frontier_in(view).ok()).flatten();
-        Ok(Self { view, table, trust, heads, audit, found: Vec::new() })
+        Ok(Self { view, table, trust, heads, audit, found })
     }
 
     /// Checks one row; `last` is the key of the one before it, empty at the first.
