@@ -37,6 +37,7 @@
 //! ```
 
 pub mod blob;
+pub mod book;
 pub mod canonical;
 pub mod card;
 pub mod charter;

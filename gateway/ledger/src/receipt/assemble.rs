@@ -8,11 +8,9 @@ use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
 use super::{FORMAT, MAX_RECEIPT_LEN, ReceiptError, verify};
-use crate::charter::{Charter, signatures_to_wire};
+use crate::book::{head_of, member_at};
 use crate::history::CharterHistory;
 use crate::ids::MemberName;
-use crate::member::MemberEntry;
-use crate::merkle::{MemoryTree, leaf_hash, proof_to_wire};
 use crate::retrieval::{Acknowledgement, Completion, Grant, Message, Request};
 
 /// What a receipt is made of, beside the charter. Everything as it was signed.
@@ -87,36 +85,4 @@ pub fn assemble(
     }
     verify(&receipt, Some(&history.federation_id()))?;
     Ok(receipt)
-}
-
-fn head_of(charter: &Charter) -> v1::ReceiptHead {
-    v1::ReceiptHead {
-        head: charter.head_bytes().clone(),
-        signatures: signatures_to_wire(charter.signatures()),
-    }
-}
-
-fn member_at(
-    history: &CharterHistory,
-    version: u64,
-    name: &MemberName,
-) -> Result<v1::ReceiptMember, ReceiptError> {
-    let missing = |what| ReceiptError::NotInOurCharter { what, version };
-    let charter = history.at(version).ok_or(missing("head"))?;
-    let entry = charter.member(name).ok_or(missing("member of that name"))?;
-    let mut tree = MemoryTree::new();
-    let mut index = 0;
-    for member in charter.members().values() {
-        if member.name == *name {
-            index = tree.size();
-        }
-        tree.append(leaf_hash(&member.to_bytes()));
-    }
-    let proof = tree.prove_inclusion(index).map_err(|_| missing("member of that name"))?;
-    Ok(v1::ReceiptMember {
-        charter_version: version,
-        entry: MemberEntry::to_bytes(entry),
-        index,
-        inclusion_proof: proof_to_wire(&proof),
-    })
 }
