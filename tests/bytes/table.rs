@@ -206,6 +206,16 @@ pub(crate) const LEDGER: Rows = &[
         "ReceiptMember",
         &[("charter_version", ""), ("entry", ""), ("index", ""), ("inclusion_proof", "")],
     ),
+    // ledger/v1/evidence.proto
+    (
+        "Evidence",
+        &[("format", ""), ("two_entries", ""), ("two_checkpoints", ""), ("two_trees", "")],
+    ),
+    ("TwoEntries", &[("a", ""), ("b", "")]),
+    ("TwoCheckpoints", &[("a", ""), ("b", "")]),
+    ("TwoTrees", &[("position", ""), ("a", ""), ("b", "")]),
+    ("TreeSide", &[("checkpoint", ""), ("leaf_hash", ""), ("inclusion_proof", "")]),
+    ("EvidenceFile", &[("format", ""), ("heads", ""), ("members", ""), ("evidence", "")]),
 ];
 
 /// Messages of `sundbro.federation.v1`, sent to a gateway: each reason that the sender is told when the session ends, and

@@ -35,7 +35,8 @@ types! {
         RecordWithdrawn RecordDetail DetailAudience ClinicalPeriod CharterHead LogBranch Steward CertificateAuthority
         CharterLimits SubjectEpoch MemberEntry RegisterIdentifier MemberKey LogEpoch LogEnd Charter StewardSignature
         MemberCard CardSignature SubjectKeyGrant RetrievalRequest SignedMessage RetrievalGrant RetrievalCompletion
-        RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember;
+        RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember Evidence TwoEntries TwoCheckpoints TwoTrees TreeSide
+        EvidenceFile;
     federation:
         SynchroniseRequest SynchroniseResponse Frame Hello Heads Head Consistency ConsistencyProof Want WantEntries
         WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem RetrieveRecordRequest

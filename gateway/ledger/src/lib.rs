@@ -44,6 +44,7 @@ pub mod charter;
 pub mod checkpoint;
 pub mod chunk;
 pub mod drafting;
+pub mod evidence;
 mod fields;
 pub mod fold;
 pub mod history;
