@@ -15,7 +15,7 @@ use sundbro_ledger::log::{InvalidReason, Refusal};
 use sundbro_ledger::member::MemberState;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
-use sundbro_store::{CheckpointRow, LogState, Store, StoreError};
+use sundbro_store::{CheckpointRow, LogState, LogStatus, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::publisher::fold_all;
@@ -151,7 +151,10 @@ impl CharterBook {
         let before = history.in_force();
         let offered = history.offer(charter)?;
         match offered {
-            Offered::Accepted | Offered::MoreSignatures | Offered::Fork(_) => {}
+            Offered::Accepted
+            | Offered::MoreSignatures
+            | Offered::Fork(_)
+            | Offered::AwaitsHealers { .. } => {}
             _ => return Ok(offered),
         }
         refuse_production(history.current())?;
@@ -186,7 +189,7 @@ impl CharterBook {
                 _ => {}
             }
             match self.judge_log_again(&status.log) {
-                Ok(_) => {}
+                Ok(refused) => self.wait_no_longer(&status, refused)?,
                 // The rows of one log must not keep the others from being judged, or the gateway from its work.
                 Err(error @ StoreError::Damaged(_)) => {
                     let error = crate::status::chain(&error);
@@ -196,6 +199,16 @@ impl CharterBook {
             }
         }
         Ok(())
+    }
+
+    /// Follows a log again whose entries waited here for a version that stood twice, now that it is healed.
+    fn wait_no_longer(&self, status: &LogStatus, refused: bool) -> Result<(), StoreError> {
+        match status.state {
+            LogState::Waiting { position, .. } if position < status.committed_size && !refused => {
+                self.store.mark_log(&status.log, &LogState::Followed).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Judges one log by the charter in force: entries that it does not allow stop the log or make it wait, and

@@ -72,8 +72,9 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the peer the charters that it lacks, heads that stand twice among them. Of those no version that the peer says
-    /// it follows tells whether it has them, since it may follow one of them: they are given once in a session.
+    /// Gives the peer the charters that it lacks, heads that stand twice and what heals them among them. Of those no version
+    /// that the peer says it follows tells whether it has them, since it may follow one of them: they are given once in a
+    /// session.
     pub(super) async fn send_charters(&self) -> Result<(), SessionEnd> {
         let history = self.shared.context.charter.history();
         let theirs = self.peer_charter();
@@ -83,7 +84,7 @@ impl Link {
                 let version = charter.version();
                 // With more signatures it is news again.
                 let content = (charter.digest(), charter.signatures().len());
-                match version <= history.in_force() {
+                match version <= history.in_force() && !history.is_about_a_fork(charter) {
                     true => version > theirs,
                     false => given.insert(content),
                 }

@@ -4,6 +4,7 @@ mod dial;
 mod fair;
 mod faults;
 mod follow;
+mod healing;
 mod limits;
 mod patience;
 mod quiet;

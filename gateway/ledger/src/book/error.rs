@@ -36,6 +36,16 @@ pub enum BookError {
         /// Why.
         source: Box<SuccessionError>,
     },
+    /// A version stands more than once, and its heads do not ascend, are more than 16, or are not those that the version
+    /// after it names.
+    #[error(
+        "charter version {version} stands more than once: its heads must ascend, at most 16, and the version after it \
+         must name each of them"
+    )]
+    ForkedHeads {
+        /// The version.
+        version: u64,
+    },
     /// Entries are out of order, there twice, or too many.
     #[error("the members must ascend by version and name, none twice, at most 16")]
     MemberOrder,

@@ -3,6 +3,7 @@
 //! Receipts and evidence carry the same: heads from version 1 on, and of the members concerned their entries with a proof
 //! that they stand in a head. Here they are checked, and here the keys of what the file is about are looked up.
 
+mod chain;
 mod counts;
 mod error;
 mod write;
@@ -11,16 +12,14 @@ use std::collections::BTreeMap;
 
 use sundbro_proto::ledger::v1;
 
+use self::chain::HeadChain;
 pub(crate) use self::counts::check as check_counts;
 pub use self::error::BookError;
-pub(crate) use self::write::{head_of, member_at};
-use crate::charter::{
-    CharterHead, StewardSignature, check_head_succession, check_member, check_signers, digest_of,
-    signatures_from_wire, verify_signatures,
-};
+pub(crate) use self::write::{head_of, judging_version, member_at};
+use crate::charter::{check_member, digest_of};
 use crate::checkpoint::{Origin, UnverifiedCheckpoint};
 use crate::history::{KeyUse, judge_key};
-use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
+use crate::ids::{FederationId, LogId, MemberName};
 use crate::log::KeyVerdict;
 use crate::member::{KeyPurpose, MemberEntry, MemberKey};
 use crate::merkle::{leaf_hash, proof_from_wire, verify_inclusion};
@@ -47,8 +46,7 @@ pub struct RevokedKey {
 #[derive(Debug)]
 pub(crate) struct CharterBook {
     federation: FederationId,
-    /// Versions 1 to n.
-    heads: Vec<(CharterHead, CharterDigest)>,
+    chain: HeadChain,
     entries: BTreeMap<(MemberName, u64), MemberEntry>,
     /// Keys that were valid when they signed and that a newer entry in this file revokes.
     pub(crate) revoked: Vec<RevokedKey>,
@@ -65,11 +63,8 @@ impl CharterBook {
             return Err(BookError::TooMany { what: "charter heads", limit: MAX_HEADS });
         }
         let federation = FederationId::new(*digest_of(&first.head).as_bytes());
-        let mut book =
-            Self { federation, heads: Vec::new(), entries: BTreeMap::new(), revoked: Vec::new() };
-        for head in heads {
-            book.read_head(head)?;
-        }
+        let chain = HeadChain::read(heads, &federation)?;
+        let mut book = Self { federation, chain, entries: BTreeMap::new(), revoked: Vec::new() };
         if members.len() > MAX_MEMBERS {
             return Err(BookError::MemberOrder);
         }
@@ -89,7 +84,7 @@ impl CharterBook {
 
     /// The newest charter version in the file.
     pub(crate) fn newest_version(&self) -> u64 {
-        self.heads.last().map_or(0, |(head, _)| head.version)
+        self.chain.newest_version()
     }
 
     /// Checks that a member's entry at the newest version is there: without it a file could carry every head and still
@@ -102,25 +97,9 @@ impl CharterBook {
         Err(BookError::NewestEntryMissing { member: member.clone(), version })
     }
 
-    fn read_head(&mut self, wire: &v1::ReceiptHead) -> Result<(), BookError> {
-        let version = self.newest_version().saturating_add(1);
-        let head = CharterHead::parse(&wire.head)
-            .map_err(|source| BookError::Head { version, source: Box::new(source) })?;
-        let signatures: Vec<StewardSignature> =
-            signatures_from_wire(&wire.signatures).ok_or(BookError::HeadSignatures { version })?;
-        let wrong = |source| BookError::Succession { version, source: Box::new(source) };
-        let before = self.heads.iter().map(|(head, digest)| (head, *digest));
-        check_head_succession(before, &head).map_err(wrong)?;
-        let last = self.heads.last().map(|(head, _)| head);
-        verify_signatures(last, &head, &wire.head, &signatures, &self.federation).map_err(wrong)?;
-        check_signers(last, &head, &signatures).map_err(wrong)?;
-        self.heads.push((head, digest_of(&wire.head)));
-        Ok(())
-    }
-
     fn read_member(&self, wire: &v1::ReceiptMember) -> Result<MemberEntry, BookError> {
         let version = wire.charter_version;
-        let head = self.head(version).ok_or(BookError::MemberNotIncluded { version })?;
+        let head = self.chain.head(version).ok_or(BookError::MemberNotIncluded { version })?;
         let entry = MemberEntry::parse(&wire.entry)
             .map_err(|source| BookError::Member { version, source: Box::new(source) })?;
         let proof = proof_from_wire(&wire.inclusion_proof)
@@ -139,11 +118,6 @@ impl CharterBook {
         check_member(before, entry).map_err(wrong)
     }
 
-    fn head(&self, version: u64) -> Option<&CharterHead> {
-        let place = usize::try_from(version.checked_sub(1)?).ok()?;
-        self.heads.get(place).map(|(head, _)| head)
-    }
-
     /// A member's entries in this file, the newest first.
     fn entries_of(&self, member: &MemberName) -> impl Iterator<Item = &MemberEntry> {
         let range = (member.clone(), 0)..=(member.clone(), u64::MAX);
@@ -151,7 +125,8 @@ impl CharterBook {
     }
 
     fn judge(&mut self, member: &MemberName, version: u64, asked: KeyUse) -> KeyVerdict {
-        let Some(named) = self.entries.get(&(member.clone(), version)) else {
+        let judging = self.chain.judging(version);
+        let Some(named) = self.entries.get(&(member.clone(), judging)) else {
             return KeyVerdict::Invalid(
                 "the file has no entry of the signer at the charter version named",
             );

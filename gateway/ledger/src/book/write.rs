@@ -17,6 +17,12 @@ pub(crate) fn head_of(charter: &Charter) -> v1::ReceiptHead {
     }
 }
 
+/// The version whose entries say what something that names a version is judged by: of one that stood twice the version
+/// that healed it.
+pub(crate) fn judging_version(history: &CharterHistory, version: u64) -> u64 {
+    history.judging(version).map_or(version, Charter::version)
+}
+
 /// A member's entry at a version, with the proof that the head commits to it.
 pub(crate) fn member_at(
     history: &CharterHistory,

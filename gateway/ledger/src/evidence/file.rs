@@ -6,7 +6,7 @@ use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
 use super::{Contradiction, Evidence, EvidenceError, FORMAT, UnprovenError, VerifiedEvidence};
-use crate::book::{BookError, CharterBook, check_counts, head_of, member_at};
+use crate::book::{BookError, CharterBook, check_counts, head_of, judging_version, member_at};
 use crate::history::CharterHistory;
 use crate::ids::FederationId;
 use crate::retrieval::SignerBook as _;
@@ -79,12 +79,13 @@ pub fn assemble_evidence(
     let member = evidence.verify(history)?.member;
     let mut versions = BTreeSet::from([history.in_force()]);
     if let Contradiction::Entries(two) = evidence.contradiction() {
-        versions.extend(two.iter().map(|entry| entry.header().charter_version));
+        let named = two.iter().map(|entry| entry.header().charter_version);
+        versions.extend(named.map(|version| judging_version(history, version)));
     }
     let members = versions.into_iter().map(|version| member_at(history, version, &member));
     let file = v1::EvidenceFile {
         format: FORMAT,
-        heads: history.versions().map(head_of).collect(),
+        heads: history.chain().map(head_of).collect(),
         members: members.collect::<Result<_, _>>()?,
         evidence: evidence.to_bytes(),
     };

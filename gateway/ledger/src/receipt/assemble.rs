@@ -8,7 +8,7 @@ use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
 use super::{FORMAT, MAX_RECEIPT_LEN, ReceiptError, verify};
-use crate::book::{head_of, member_at};
+use crate::book::{head_of, judging_version, member_at};
 use crate::history::CharterHistory;
 use crate::ids::MemberName;
 use crate::retrieval::{Acknowledgement, Completion, Grant, Message, Request};
@@ -64,14 +64,16 @@ pub fn assemble(
     if let Some(acknowledgement) = &parts.acknowledgement {
         of_requester.insert(Acknowledgement::parse(&acknowledgement.message)?.charter_version);
     }
-    let of_requester = of_requester.into_iter().map(|version| (version, &request.requester));
-    let of_owner = of_owner.into_iter().map(|version| (version, &request.owner));
+    let judging = |version| judging_version(history, version);
+    let of_requester =
+        of_requester.into_iter().map(|version| (judging(version), &request.requester));
+    let of_owner = of_owner.into_iter().map(|version| (judging(version), &request.owner));
     // In order of version and name; a member that asks itself stands once.
     let wanted: BTreeSet<(u64, &MemberName)> = of_requester.chain(of_owner).collect();
     let members = wanted.into_iter().map(|(version, name)| member_at(history, version, name));
     let receipt = v1::Receipt {
         format: FORMAT,
-        heads: history.versions().map(head_of).collect(),
+        heads: history.chain().map(head_of).collect(),
         members: members.collect::<Result<_, _>>()?,
         request: Some(parts.request.clone()),
         grant: Some(parts.grant.clone()),
