@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use sundbro_ledger::charter::{Charter, CharterError};
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
+use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::history::{
     CharterHistory, Named, OfferError, OfferRead, Offered, ProductionRefused, ReadOfferError,
     refuse_production,
@@ -268,6 +269,10 @@ impl LogOwners for CharterBook {
         named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
     ) -> Result<Option<Refusal>, StoreError> {
         LogOwners::first_refused(&**self.history.load(), log, size, named_at)
+    }
+
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        evidence.effect(&self.history.load())
     }
 }
 

@@ -8,10 +8,12 @@
 
 pub mod audit;
 mod blobs;
+mod branches;
 mod charters;
 mod counts;
 mod database;
 mod error;
+mod evidence;
 mod export;
 pub mod gate;
 mod hashes;
@@ -32,8 +34,11 @@ pub use error::{
     AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, ServeError,
     StoreError, VerifyError,
 };
+pub use evidence::{MAX_EVIDENCE_PER_LOG, Parted};
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
-pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use logs::{
+    CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ, is_equivocation,
+};
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use store::{Identity, OpenOptions, Store};

@@ -118,6 +118,8 @@ pub const HASHES: Table = Table::new(Ledger, "hashes", 17, Hashed);
 pub const CHECKPOINTS: Table = Table::new(Ledger, "checkpoints", 33, Sealed);
 /// charter version u64, head digest 32 → the Charter message. Two rows of one version are evidence.
 pub const CHARTERS: Table = Table::new(Ledger, "charters", 40, Sealed);
+/// log id 32, digest of the evidence 32 → the evidence. At most 16 of a log.
+pub const EVIDENCE: Table = Table::new(Ledger, "evidence", 64, Sealed);
 /// SHA-256 of a request id, 32 → digest of what was asked 32, position u64.
 pub const REQUESTS: Table = Table::new(Ledger, "requests", 32, Sealed);
 /// SHA-256 of the adapter's name ..8, SHA-256 of the source key 32 → a locator.
@@ -183,7 +185,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 33] = [
+pub const ALL: [Table; 34] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -191,6 +193,7 @@ pub const ALL: [Table; 33] = [
     HASHES,
     CHECKPOINTS,
     CHARTERS,
+    EVIDENCE,
     REQUESTS,
     LOCATORS,
     LOCATED,
@@ -221,6 +224,6 @@ pub const ALL: [Table; 33] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 33] = ALL;
+    static TABLES: [Table; 34] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

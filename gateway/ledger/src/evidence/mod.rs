@@ -20,7 +20,7 @@ pub use self::file::{
     verify_evidence_file,
 };
 pub use self::make::TreeLeaf;
-pub use self::verify::{Equivocation, VerifiedEvidence};
+pub use self::verify::{Equivocation, EvidenceEffect, VerifiedEvidence};
 use crate::canonical;
 use crate::checkpoint::UnverifiedCheckpoint;
 use crate::ids::{EvidenceDigest, LeafHash, LogId};

@@ -29,6 +29,17 @@ impl Equivocation {
     }
 }
 
+/// What evidence does to its log, by one charter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvidenceEffect {
+    /// Nothing: it does not convict, or the charter names a branch that settles it.
+    None,
+    /// Nothing from this position on counts.
+    PartsAt(u64),
+    /// The histories differ somewhere below this size, and nobody knows where.
+    PartsBelow(u64),
+}
+
 /// Evidence that convicts the writer of a log, by one charter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedEvidence {
@@ -52,6 +63,21 @@ impl Evidence {
     /// [`UnprovenError`]; only a wrong signature is the fault of whoever brought it.
     pub fn verify(&self, history: &CharterHistory) -> Result<VerifiedEvidence, UnprovenError> {
         self.verify_by(&mut HistoryBook { history, judging: Judging::Recorded })
+    }
+
+    /// What it does to its log, by the charters that are followed.
+    pub fn effect(&self, history: &CharterHistory) -> EvidenceEffect {
+        let branch = history.branch_of(&self.log());
+        let settled = branch.is_some_and(|branch| self.is_settled_at(branch.size));
+        // Signatures last: of what is settled none has to be looked at again.
+        if settled || self.verify(history).is_err() {
+            return EvidenceEffect::None;
+        }
+        match (self.parting(), self.size()) {
+            (Some(position), _) => EvidenceEffect::PartsAt(position),
+            (None, Some(size)) => EvidenceEffect::PartsBelow(size),
+            (None, None) => EvidenceEffect::None,
+        }
     }
 
     pub(super) fn verify_by(
