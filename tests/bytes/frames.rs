@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message as _;
 use sundbro_gateway::subject::grant;
+use sundbro_laws::evidence::samples;
 use sundbro_laws::world::world;
 use sundbro_ledger::chunk::chunk_end;
 use sundbro_ledger::ids::Commitment;
@@ -171,6 +172,8 @@ fn anytime(federation: &Federation, log: &Log) -> Vec<(Kind, When)> {
         (Kind::Problem(problem.clone()), When::Anytime),
         (Kind::Charter(wire::CharterFrame { charters: vec![charter] }), When::Anytime),
         (Kind::KeyGrant(wire::KeyGrant { grant: Some(grant.expect("sealed")) }), When::Kept),
+        // Of another federation: whole, and about no log here.
+        (Kind::Evidence(wire::EvidenceFrame { evidence: samples()[0].to_bytes() }), When::Anytime),
     ]
 }
 

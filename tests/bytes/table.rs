@@ -243,6 +243,7 @@ pub(crate) const FRAMES: Rows = &[
             ("charter", "UNKNOWN_FRAME=Missing"),
             ("key_grant", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
             ("problem", "UNKNOWN_FRAME=Missing"),
+            ("evidence", "UNKNOWN_FRAME=Missing BAD_EVIDENCE=Default"),
         ],
     ),
     (
@@ -339,6 +340,7 @@ pub(crate) const FRAMES: Rows = &[
     ("Blob", &[("key", ""), ("bytes", "Blobs:BAD_BLOB=Missing,Default,Shorter,Longer,Huge")]),
     ("CharterFrame", &[("charters", "BAD_CHARTER=Default")]),
     ("KeyGrant", &[("grant", "MALFORMED_FRAME=Missing")]),
+    ("EvidenceFrame", &[("evidence", "BAD_EVIDENCE=Missing,Default,Shorter,Longer,Huge")]),
     ("Problem", &[("reason", ""), ("message", ""), ("log_id", ""), ("closing", "")]),
     // federation/v1/retrieval.proto
     ("RetrieveRecordRequest", &[("request", "NOTHING_THERE=Missing")]),

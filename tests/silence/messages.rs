@@ -39,7 +39,7 @@ types! {
         EvidenceFile;
     federation:
         SynchroniseRequest SynchroniseResponse Frame Hello Heads Head Consistency ConsistencyProof Want WantEntries
-        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem RetrieveRecordRequest
+        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant EvidenceFrame Problem RetrieveRecordRequest
         RetrieveRecordResponse AcknowledgeRetrievalRequest AcknowledgeRetrievalResponse;
     gateway:
         Coverage LogCoverage LocateRecordsRequest SubjectIdentifier LocateRecordsResponse RecordPointer EntryReference

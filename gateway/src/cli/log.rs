@@ -1,4 +1,6 @@
-//! `sundbro log`: lists the logs, exports one for outside tools, shows one entry.
+//! `sundbro log`: lists the logs, exports one for outside tools, shows one entry, and what convicts a log's writer.
+
+mod evidence;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +39,16 @@ enum Action {
         /// Whose log.
         #[arg(long)]
         member: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List the evidence that a member signed two histories of its log, and write it to a file.
+    Evidence {
+        /// Whose log. All of them if it is left out.
+        member: Option<String>,
+        /// Where the evidence goes that parts the log lowest, with all that an outsider needs to check it.
+        #[arg(long, value_name = "FILE", requires = "member")]
+        out: Option<PathBuf>,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -103,6 +115,9 @@ impl Log {
         match self.action {
             Action::List { client } => block_on(list(client, output)),
             Action::Export { dir, member, data } => export(&dir, &member, &data, output),
+            Action::Evidence { member, out, data } => {
+                evidence::list(member.as_deref(), out.as_deref(), &data, output)
+            }
             Action::Entry { member, position, data } => entry(&member, position, &data, output),
         }
     }

@@ -41,8 +41,10 @@ impl Link {
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What the peer was told of each log.
         let mut told = BTreeMap::new();
+        let mut evidence = self.shared.evidence.subscribe();
         self.send_newest_charter().await?;
         self.grant_keys().await?;
+        self.send_evidence().await?;
         loop {
             // The first tick comes at once: after Hello the peer hears of all logs.
             tokio::select! {
@@ -54,6 +56,7 @@ impl Link {
                 Ok(()) = heads.changed() => self.tell_heads(&mut told, false).await?,
                 Ok(()) = charter.changed() => self.grant_keys().await?,
                 Ok(()) = subjects.changed() => self.grant_keys().await?,
+                Ok(()) = evidence.changed() => self.send_evidence().await?,
                 // Every sender is gone: so is the gateway.
                 else => return Ok(()),
             }

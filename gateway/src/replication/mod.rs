@@ -9,6 +9,7 @@ mod announce;
 mod aside;
 mod dialer;
 mod end;
+mod evidence;
 mod frames;
 mod given;
 mod greeting;
@@ -16,6 +17,7 @@ mod growth;
 mod holdings;
 mod link;
 mod own_log;
+mod parting;
 #[cfg(feature = "protocol-2")]
 mod protocol_2;
 mod pull;
@@ -38,7 +40,7 @@ use std::time::Duration;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_proto::federation::v1::Frame;
 use sundbro_store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::charter_book::CharterBook;
@@ -152,6 +154,8 @@ pub(crate) struct Shared {
     registry: Arc<registry::PullRegistry>,
     growth: growth::Growth,
     own_log: OwnLogCheck,
+    /// Counts the evidence that came while we run.
+    evidence: watch::Sender<u64>,
 }
 
 /// Replication with all peers. Cheap to clone.
@@ -168,6 +172,7 @@ impl Replication {
             registry: Arc::new(registry::PullRegistry::new()),
             growth: growth::Growth::new(context.settings.growth_period),
             own_log: OwnLogCheck::new(context.own.log),
+            evidence: watch::Sender::new(0),
             context,
         };
         Self { shared: Arc::new(shared) }

@@ -92,6 +92,7 @@ impl Link {
             }
             Kind::Charter(frame) => self.take_charters(frame).await?,
             Kind::KeyGrant(frame) => self.take_grant(frame).await?,
+            Kind::Evidence(frame) => self.take_evidence(frame).await?,
             Kind::Problem(problem) => {
                 #[cfg(feature = "protocol-2")]
                 self.hear_protocol_2(&problem);

@@ -32,12 +32,16 @@ impl Store {
         if *log == self.identity().own_log {
             return Ok(false);
         }
+        // Asked at every start, and hardly ever is there something to drop.
+        if !self.may_be_other(branch, parting)? {
+            return Ok(false);
+        }
         // The index first, and until the end: a fold between the two would stand on what is gone.
         let index = self.index.begin()?;
         let write = self.ledger.write()?;
         let view = self.ledger.read()?;
         let head = head_in(&view, log)?;
-        if parting >= head.size() || is_on(&view, &head, branch)? {
+        if !self.may_be_other(branch, parting)? {
             return Ok(false);
         }
         let kept = head_at(&view, log, parting)?;
@@ -53,6 +57,13 @@ impl Store {
         write.commit()?;
         index.commit()?;
         Ok(true)
+    }
+
+    /// Whether something from `parting` on is here that is not known to be on a branch.
+    fn may_be_other(&self, branch: &LogBranch, parting: u64) -> Result<bool, StoreError> {
+        let view = self.ledger.read()?;
+        let head = head_in(&view, &branch.log_id)?;
+        Ok(parting < head.size() && !is_on(&view, &head, branch)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Replication between gateways with real stores and streams in memory, and against peers that misbehave.
 
 mod dial;
+mod equivocation;
 mod fair;
 mod faults;
 mod follow;

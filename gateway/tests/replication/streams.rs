@@ -90,6 +90,7 @@ pub fn kind_name(frame: &Frame) -> &'static str {
         Some(Kind::Payloads(_)) => "payloads",
         Some(Kind::Charter(_)) => "charter",
         Some(Kind::KeyGrant(_)) => "key_grant",
+        Some(Kind::Evidence(_)) => "evidence",
         Some(Kind::Problem(_)) => "problem",
     }
 }

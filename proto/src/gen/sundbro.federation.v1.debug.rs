@@ -25,6 +25,7 @@ impl ::core::fmt::Debug for frame::Kind {
             Self::Charter(it) => f.debug_tuple("Charter").field(&it).finish(),
             Self::KeyGrant(it) => f.debug_tuple("KeyGrant").field(&it).finish(),
             Self::Problem(it) => f.debug_tuple("Problem").field(&it).finish(),
+            Self::Evidence(it) => f.debug_tuple("Evidence").field(&it).finish(),
         }
     }
 }
@@ -174,6 +175,13 @@ impl ::core::fmt::Debug for Problem {
             .field("message", &crate::withheld::one(&self.message))
             .field("log_id", &crate::withheld::one(&self.log_id))
             .field("closing", &self.closing)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for EvidenceFrame {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("EvidenceFrame")
+            .field("evidence", &crate::withheld::one(&self.evidence))
             .finish()
     }
 }

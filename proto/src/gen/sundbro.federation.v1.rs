@@ -23,7 +23,7 @@ pub struct SynchroniseResponse {
 #[prost(skip_debug)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 13")]
     pub kind: ::core::option::Option<frame::Kind>,
 }
 /// Nested message and enum types in `Frame`.
@@ -59,6 +59,9 @@ pub mod frame {
         /// Why something is not done, or why the stream ends.
         #[prost(message, tag = "9")]
         Problem(super::Problem),
+        /// That a member signed two histories of its log.
+        #[prost(message, tag = "13")]
+        Evidence(super::EvidenceFrame),
     }
 }
 /// The first frame of each side.
@@ -285,6 +288,15 @@ pub struct Problem {
     /// Whether the sender ends the stream.
     #[prost(bool, tag = "4")]
     pub closing: bool,
+}
+/// Evidence that the sender holds and the receiver may lack: after Hello, and whenever there is more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct EvidenceFrame {
+    /// Canonical sundbro.ledger.v1.Evidence. The receiver judges it by its own charter; what is malformed, or holds a
+    /// signature that does not verify, ends the stream with BAD_EVIDENCE.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub evidence: ::prost::bytes::Bytes,
 }
 /// What a blob is. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -54,6 +54,7 @@ fn kind(kind: Kind) -> Verdict {
         | Kind::Payloads(_)
         | Kind::KeyGrant(_)
         | Kind::Problem(_) => Verdict::Taken,
+        Kind::Evidence(frame) => crate::evidence::evidence(&frame.evidence),
     }
 }
 
