@@ -131,6 +131,11 @@ impl Link {
                     question.keep_claim(Some(held));
                 }
                 Taken::UpTo => drop(held),
+                Taken::OffBranch => {
+                    // Until it shows a newer tree, or the charter changes, there is nothing here to fetch.
+                    lock(&self.unproven).insert(target.log_id(), target.size());
+                    drop(held);
+                }
             }
         }
         Ok(question.is_claimed().then_some(head))

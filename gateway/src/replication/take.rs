@@ -28,6 +28,8 @@ pub(super) enum Taken {
     All(LogHead),
     /// Up to an entry that stops the log or makes it wait.
     UpTo,
+    /// Not at all: they are on another branch of the log than the one that the charter names.
+    OffBranch,
 }
 
 impl Shared {
@@ -69,7 +71,7 @@ impl Shared {
         let parted = self.up_to_parting(&old_head, &mut entries, &mut head)?;
         refusal = parted.or(refusal);
         if !self.is_on_branch(&old_head, &entries)? {
-            return Ok(Taken::UpTo);
+            return Ok(Taken::OffBranch);
         }
         // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
         self.commit(&history, &entries, target, &head, refusal.as_ref())?;

@@ -145,6 +145,33 @@ async fn gateways_are_equal_again_on_the_branch_that_the_charter_names() {
     assert_eq!(root(&gp), root(&hospital));
 }
 
+// It was signed by the member, and proves every entry: what the charter left out is not taken all the same.
+#[tokio::test]
+async fn a_branch_that_the_charter_left_out_is_never_taken() {
+    let mut federation = Federation::found();
+    let left_out = Log::new(&federation, LAB, 20, None);
+    let named = Log::parting(&federation, LAB, 13, (PARTING, 2));
+    federation.publish(|draft| draft.set_branch(branch(&named)));
+    let gp = Gateway::new(&federation, GP);
+    let mut lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(left_out.head()).await;
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    let serve_both = async {
+        let served = lab.first(|kind| crate::script::answers(&left_out, kind)).await;
+        for chunk in served {
+            lab.send(chunk).await;
+        }
+        hospital.show(named.head()).await;
+        hospital.serve(&named, |chunk| chunk).await;
+    };
+    tokio::select! {
+        () = gp.until(|gp| gp.size(&named.id) == 13) => {}
+        () = serve_both => panic!("nobody is to blame"),
+    }
+    let head = gp.store.log_head(&named.id).expect("a head");
+    assert_eq!(head.root(), branch(&named).root);
+}
+
 #[tokio::test]
 async fn what_was_never_signed_twice_is_the_senders_fault() {
     let federation = Federation::found();
