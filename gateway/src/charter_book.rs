@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use sundbro_ledger::charter::{Charter, CharterError};
 use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
+use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::history::{
     CharterHistory, Named, OfferError, OfferRead, Offered, ProductionRefused, ReadOfferError,
     refuse_production,
@@ -15,7 +16,7 @@ use sundbro_ledger::log::{InvalidReason, Refusal};
 use sundbro_ledger::member::MemberState;
 use sundbro_proto::ledger::v1;
 use sundbro_store::index::LogOwners;
-use sundbro_store::{CheckpointRow, LogState, Store, StoreError};
+use sundbro_store::{CheckpointRow, LogState, LogStatus, Store, StoreError, is_equivocation};
 use tokio::sync::watch;
 
 use crate::publisher::fold_all;
@@ -61,6 +62,25 @@ pub enum OfferCharterError {
     Store(#[from] StoreError),
 }
 
+/// The charters that a store holds, for the federation that was named. Changes nothing.
+///
+/// # Errors
+/// [`OpenCharterError`], but for `Production`.
+pub fn stored_history(
+    store: &Store,
+    federation: &FederationId,
+) -> Result<CharterHistory, OpenCharterError> {
+    let mut stored = store.charters()?.into_iter();
+    let first = stored.next().ok_or(OpenCharterError::None)?;
+    let first = Charter::from_wire(&first).map_err(OpenCharterError::Damaged)?;
+    let mut history = CharterHistory::join(federation, first).map_err(OpenCharterError::Broken)?;
+    for charter in stored {
+        let charter = Charter::from_wire(&charter).map_err(OpenCharterError::Damaged)?;
+        let _ = history.offer(charter).map_err(OpenCharterError::Broken)?;
+    }
+    Ok(history)
+}
+
 /// The charter history of this gateway.
 pub struct CharterBook {
     history: ArcSwap<CharterHistory>,
@@ -85,15 +105,7 @@ impl CharterBook {
     /// # Errors
     /// [`OpenCharterError`]; nothing was changed.
     pub fn open(store: Arc<Store>, federation: &FederationId) -> Result<Self, OpenCharterError> {
-        let mut stored = store.charters()?.into_iter();
-        let first = stored.next().ok_or(OpenCharterError::None)?;
-        let first = Charter::from_wire(&first).map_err(OpenCharterError::Damaged)?;
-        let mut history =
-            CharterHistory::join(federation, first).map_err(OpenCharterError::Broken)?;
-        for charter in stored {
-            let charter = Charter::from_wire(&charter).map_err(OpenCharterError::Damaged)?;
-            let _ = history.offer(charter).map_err(OpenCharterError::Broken)?;
-        }
+        let history = stored_history(&store, federation)?;
         refuse_production(history.current())?;
         let book = Self {
             changed: watch::Sender::new(0),
@@ -161,7 +173,10 @@ impl CharterBook {
         let before = history.in_force();
         let offered = history.offer(charter)?;
         match offered {
-            Offered::Accepted | Offered::MoreSignatures | Offered::Fork(_) => {}
+            Offered::Accepted
+            | Offered::MoreSignatures
+            | Offered::Fork(_)
+            | Offered::AwaitsHealers { .. } => {}
             _ => return Ok(offered),
         }
         refuse_production(history.current())?;
@@ -196,7 +211,7 @@ impl CharterBook {
                 _ => {}
             }
             match self.judge_log_again(&status.log) {
-                Ok(_) => {}
+                Ok(refused) => self.wait_no_longer(&status, refused)?,
                 // The rows of one log must not keep the others from being judged, or the gateway from its work.
                 Err(error @ StoreError::Damaged(_)) => {
                     let error = crate::status::chain(&error);
@@ -206,6 +221,16 @@ impl CharterBook {
             }
         }
         Ok(())
+    }
+
+    /// Follows a log again whose entries waited here for a version that stood twice, now that it is healed.
+    fn wait_no_longer(&self, status: &LogStatus, refused: bool) -> Result<(), StoreError> {
+        match status.state {
+            LogState::Waiting { position, .. } if position < status.committed_size && !refused => {
+                self.store.mark_log(&status.log, &LogState::Followed).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Judges one log by the charter in force: entries that it does not allow stop the log or make it wait, and
@@ -228,13 +253,109 @@ impl CharterBook {
                 "a checkpoint is not waited for any more: its key has ended below it"
             );
         }
-        let Some(refusal) = self.store.first_refused(log, &**history)? else { return Ok(false) };
-        let state = state_after(&refusal);
-        if self.store.mark_log(log, &state)? {
-            let (position, reason) = (refusal.position(), refusal.code());
-            tracing::error!(?log, position, reason, "the charter does not allow what was taken");
+        let state = self.store.log_status(log)?.state;
+        let unsure = matches!(&state, LogState::Stopped { reason, .. } if is_equivocation(reason));
+        self.follow_branch(log, &history, unsure)?;
+        let refused = self.store.first_refused(log, &**history)?;
+        if let Some(state) = self.stop_by_evidence(log, &history)? {
+            // The charter may refuse something below; the lower of two stops stays.
+            self.mark(log, &state)?;
         }
+        let Some(refusal) = refused else { return Ok(false) };
+        self.mark(log, &state_after(&refusal))?;
         Ok(true)
+    }
+
+    fn mark(&self, log: &LogId, state: &LogState) -> Result<(), StoreError> {
+        if self.store.mark_log(log, state)? {
+            tracing::error!(?log, ?state, "what was taken is not followed any more");
+        }
+        Ok(())
+    }
+
+    /// Drops what is here of a log above the parting, unless it is known to be on the branch that the charter names. For
+    /// whoever found that it holds something else than a peer. Blocking.
+    ///
+    /// # Errors
+    /// When our own disk fails.
+    pub fn leave_other_branch(&self, log: &LogId) -> Result<(), StoreError> {
+        self.follow_branch(log, &self.history.load(), true)
+    }
+
+    /// Goes over to the branch that the charter names, if what is here is another one. What is shorter than the branch may
+    /// be its beginning, and is dropped only by whoever is not sure of it.
+    fn follow_branch(
+        &self,
+        log: &LogId,
+        history: &CharterHistory,
+        unsure: bool,
+    ) -> Result<(), StoreError> {
+        let Some(branch) = history.branch_of(log) else { return Ok(()) };
+        if !unsure && self.store.log_head(log)?.size() < branch.size {
+            return Ok(());
+        }
+        let evidence = self.store.evidence(Some(log))?;
+        let settled = evidence.iter().filter(|one| one.is_settled_at(branch.size));
+        // What does not convict says nothing of where the histories part.
+        let convicts = settled.filter(|one| one.verify(history).is_ok());
+        let parting = convicts.filter_map(Evidence::parting).min().unwrap_or(0);
+        if self.store.follow_branch(branch, parting)? {
+            tracing::warn!(?log, parting, "another branch was dropped: the charter names one");
+        }
+        Ok(())
+    }
+
+    /// How evidence stops a log now; what stopped it before and does not any more lets it go on.
+    fn stop_by_evidence(
+        &self,
+        log: &LogId,
+        history: &CharterHistory,
+    ) -> Result<Option<LogState>, StoreError> {
+        let status = self.store.log_status(log)?;
+        let Some(parted) = self.store.parted(log, history)? else {
+            self.follow_settled(&status, history)?;
+            return Ok(None);
+        };
+        // What lies below is still fetched, where it is known what does. Our own log is written by us: it stops at once.
+        let is_own = *log == self.store.identity().own_log;
+        let reached =
+            is_own || parted.below.is_some() || parted.position() <= status.committed_size;
+        let reason = parted.kind.code().to_owned();
+        let state = LogState::Stopped { position: parted.position(), reason };
+        Ok(reached.then_some(state))
+    }
+
+    /// A log that was stopped for two histories goes on when nothing that is here shows them, or the charter names which.
+    fn follow_settled(
+        &self,
+        status: &LogStatus,
+        history: &CharterHistory,
+    ) -> Result<(), StoreError> {
+        let LogState::Stopped { position, reason } = &status.state else { return Ok(()) };
+        let named = history.branch_of(&status.log).is_some_and(|it| it.size >= *position);
+        // Without evidence it was stopped by two roots of which only one is signed by a note that is still here.
+        let was_shown = !self.store.evidence(Some(&status.log))?.is_empty();
+        if is_equivocation(reason) && (named || was_shown) {
+            self.store.follow_again(&status.log)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps evidence that convicts, and does what follows from it. Says whether it was new. Blocking.
+    ///
+    /// # Errors
+    /// When our own disk fails.
+    pub fn take_evidence(&self, evidence: &Evidence) -> Result<bool, StoreError> {
+        let one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = self.store.put_evidence(evidence, self)?;
+        if is_new {
+            let (log, kind) = (evidence.log(), evidence.kind().code());
+            let parting = evidence.parting();
+            tracing::error!(?log, kind, parting, "a member signed two histories of its log");
+            self.judge_log_again(&log)?;
+        }
+        drop(one_at_a_time);
+        Ok(is_new)
     }
 }
 
@@ -265,6 +386,10 @@ impl LogOwners for CharterBook {
         named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
     ) -> Result<Option<Refusal>, StoreError> {
         LogOwners::first_refused(&**self.history.load(), log, size, named_at)
+    }
+
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        evidence.effect(&self.history.load())
     }
 }
 

@@ -212,6 +212,16 @@ pub(crate) const LEDGER: Rows = &[
         "ReceiptMember",
         &[("charter_version", ""), ("entry", ""), ("index", ""), ("inclusion_proof", "")],
     ),
+    // ledger/v1/evidence.proto
+    (
+        "Evidence",
+        &[("format", ""), ("two_entries", ""), ("two_checkpoints", ""), ("two_trees", "")],
+    ),
+    ("TwoEntries", &[("a", ""), ("b", "")]),
+    ("TwoCheckpoints", &[("a", ""), ("b", "")]),
+    ("TwoTrees", &[("position", ""), ("a", ""), ("b", "")]),
+    ("TreeSide", &[("checkpoint", ""), ("leaf_hash", ""), ("inclusion_proof", "")]),
+    ("EvidenceFile", &[("format", ""), ("heads", ""), ("members", ""), ("evidence", "")]),
 ];
 
 /// Messages of `sundbro.federation.v1`, sent to a gateway: each reason that the sender is told when the session ends, and
@@ -240,6 +250,7 @@ pub(crate) const FRAMES: Rows = &[
             ("key_grant", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
             ("problem", "UNKNOWN_FRAME=Missing"),
             ("ack", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
+            ("evidence", "UNKNOWN_FRAME=Missing BAD_EVIDENCE=Default"),
         ],
     ),
     (
@@ -336,6 +347,7 @@ pub(crate) const FRAMES: Rows = &[
     ("Blob", &[("key", ""), ("bytes", "Blobs:BAD_BLOB=Missing,Default,Shorter,Longer,Huge")]),
     ("CharterFrame", &[("charters", "BAD_CHARTER=Default")]),
     ("KeyGrant", &[("grant", "MALFORMED_FRAME=Missing")]),
+    ("EvidenceFrame", &[("evidence", "BAD_EVIDENCE=Missing,Default,Shorter,Longer,Huge")]),
     ("Problem", &[("reason", ""), ("message", ""), ("log_id", ""), ("closing", "")]),
     ("StartQuestion", &[("round", "")]),
     (

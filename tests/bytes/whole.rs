@@ -3,9 +3,11 @@
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use sundbro_gateway::subject::grant;
+use sundbro_laws::evidence::{files, samples};
 use sundbro_laws::world::{CLINIC, HOSPITAL, key, name, sealing, subject_key, world};
 use sundbro_ledger::card::verify_card;
 use sundbro_ledger::charter::{Charter, CharterHead};
+use sundbro_ledger::evidence::{Evidence, verify_evidence_file};
 use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::member::MemberEntry;
 use sundbro_ledger::payload::{Detail, Payload};
@@ -89,6 +91,15 @@ fn receipt(bytes: &[u8]) -> Verdict {
     verdict(verify_bytes(bytes, Some(&world().history.federation_id())))
 }
 
+fn evidence(bytes: &[u8]) -> Verdict {
+    let Ok(evidence) = Evidence::parse(bytes) else { return Verdict::Refused };
+    verdict(evidence.verify(&world().history))
+}
+
+fn evidence_file(bytes: &[u8]) -> Verdict {
+    verdict(verify_evidence_file(bytes, Some(&world().history.federation_id())))
+}
+
 /// A charter whose version 1 makes a federation.
 fn charter(bytes: &[u8]) -> Verdict {
     let Ok(wire) = v1::Charter::decode(bytes) else { return Verdict::Refused };
@@ -131,14 +142,16 @@ pub(crate) fn all() -> Vec<Whole> {
             verdict(Detail::parse(bytes))
         })
     };
-    let all = v1::DetailAudience { all: true, members: Vec::new() };
+    let everybody = v1::DetailAudience { all: true, members: Vec::new() };
     let named = v1::DetailAudience { all: false, members: vec![CLINIC.into(), HOSPITAL.into()] };
-    vec![
+    let contradictions = samples().iter().map(|one| strict("Evidence", one.to_bytes(), evidence));
+    let files = files().into_iter().map(|one| strict("EvidenceFile", one, evidence_file));
+    let mut all = vec![
         strict("TransactionHeader", &entry[..entry.len() - 64], header),
         strict("TransactionPayload", registered().encode_to_vec(), payload),
         strict("TransactionPayload", withdrawn().encode_to_vec(), payload),
         strict("TransactionPayload", observed().encode_to_vec(), payload),
-        detail(all),
+        detail(everybody),
         detail(named),
         strict("CharterHead", head().encode_to_vec(), |bytes| verdict(CharterHead::parse(bytes))),
         strict("MemberEntry", member().encode_to_vec(), |bytes| verdict(MemberEntry::parse(bytes))),
@@ -151,7 +164,9 @@ pub(crate) fn all() -> Vec<Whole> {
         lenient("MemberCard", &world.card, card),
         lenient("SubjectKeyGrant", &world.key_grant, key_grant),
         lenient("SignedMessage", &world.messages()[0], signed),
-    ]
+    ];
+    all.extend(contradictions.chain(files));
+    all
 }
 
 fn object(id: u8) -> v1::ObjectId {

@@ -37,10 +37,11 @@ types! {
         RecordWithdrawn Observation ObservedHead RecordDetail DetailAudience ClinicalPeriod CharterHead LogBranch Steward CertificateAuthority
         CharterLimits SubjectEpoch MemberEntry RegisterIdentifier MemberKey LogEpoch LogEnd Charter StewardSignature
         MemberCard CardSignature SubjectKeyGrant RetrievalRequest SignedMessage RetrievalGrant RetrievalCompletion
-        RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember;
+        RetrievalAcknowledgement Receipt ReceiptHead ReceiptMember Evidence TwoEntries TwoCheckpoints TwoTrees TreeSide
+        EvidenceFile;
     federation:
         SynchroniseRequest SynchroniseResponse Frame Hello Heads Head Consistency ConsistencyProof Want WantEntries
-        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant Problem Ack StartQuestion StartAnswer
+        WantBlobs BlobKey Chunk Payloads Blob CharterFrame KeyGrant EvidenceFrame Problem Ack StartQuestion StartAnswer
         RetrieveRecordRequest RetrieveRecordResponse AcknowledgeRetrievalRequest AcknowledgeRetrievalResponse;
     gateway:
         Coverage LogCoverage LocateRecordsRequest SubjectIdentifier LocateRecordsResponse RecordPointer EntryReference

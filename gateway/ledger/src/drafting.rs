@@ -3,18 +3,18 @@
 //! A [`Draft`] is changed by named steps; [`Draft::propose`] checks it against every rule and fixes its bytes; a
 //! [`Proposal`] then only gathers signatures. Bytes come in and go out; where they are kept is the caller's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use sundbro_proto::ledger::v1;
 
 use crate::card::{CardError, verify_card, verify_renewal};
 use crate::charter::{
-    CertificateAuthority, Charter, CharterError, CharterHead, CharterLimits, Environment, Steward,
-    StewardSignature, SubjectEpoch, members_root, signatures_to_wire,
+    CertificateAuthority, Charter, CharterError, CharterHead, CharterLimits, Environment,
+    LogBranch, Steward, StewardSignature, SubjectEpoch, members_root, signatures_to_wire,
 };
 use crate::history::{CharterHistory, OfferError};
-use crate::ids::{FederationId, MemberName};
+use crate::ids::{CharterDigest, FederationId, MemberName};
 use crate::member::{Endpoint, MemberEntry, MemberState};
 use crate::signing::{Purpose, SigningKey, VerifyingKey};
 
@@ -23,11 +23,16 @@ use crate::signing::{Purpose, SigningKey, VerifyingKey};
 #[non_exhaustive]
 pub enum DraftError {
     /// Two heads of one version are valid; healing them is another thing than a next version.
-    #[error("charter version {version} stands twice: nothing follows it until the fork is healed")]
+    #[error(
+        "charter version {version} stands twice: propose a version that heals it with `--heal`"
+    )]
     Forked {
         /// The version.
         version: u64,
     },
+    /// There is no fork.
+    #[error("no charter version stands twice: there is nothing to heal")]
+    NotForked,
     /// A card that cannot be believed.
     #[error("the member card is not valid")]
     Card(#[from] CardError),
@@ -110,10 +115,30 @@ impl Draft {
             return Err(DraftError::Forked { version });
         }
         let current = history.current();
-        let mut head = current.head().clone();
-        head.version = head.version.saturating_add(1);
-        head.previous = vec![current.digest()];
-        Ok(Self { history: Some(history.clone()), head, members: current.members().clone() })
+        Ok(Self::after(history, current.version(), vec![current.digest()]))
+    }
+
+    /// The version that heals a fork: it names every head of the version that stands more than once, and otherwise says what
+    /// the version in force says, until it is changed.
+    ///
+    /// More than half of those stewards of the version in force who did not sign two of the heads must sign it;
+    /// [`Proposal::signed_twice`] says who did.
+    ///
+    /// # Errors
+    /// Fails when no version stands twice.
+    pub fn heal(history: &CharterHistory) -> Result<Self, DraftError> {
+        let heads: Vec<&Charter> = history.unhealed().collect();
+        let version = heads.first().ok_or(DraftError::NotForked)?.version();
+        // In order of digest, as a head names them.
+        let previous = heads.iter().map(|head| head.digest()).collect();
+        Ok(Self::after(history, version, previous))
+    }
+
+    fn after(history: &CharterHistory, version: u64, previous: Vec<CharterDigest>) -> Self {
+        let current = history.current();
+        let version = version.saturating_add(1);
+        let head = CharterHead { version, previous, ..current.head().clone() };
+        Self { history: Some(history.clone()), head, members: current.members().clone() }
     }
 
     /// The head as it stands; count and root of the members are filled in by [`propose`](Self::propose).
@@ -128,7 +153,7 @@ impl Draft {
 
     /// Adds a steward under the first ordinal that was never used, and gives it. The threshold becomes a majority.
     pub fn add_steward(&mut self, name: &str, key: VerifyingKey) -> u32 {
-        let before = self.history.iter().flat_map(CharterHistory::versions).map(Charter::head);
+        let before = self.history.iter().flat_map(CharterHistory::charters).map(Charter::head);
         let used = before.chain([&self.head]).flat_map(|head| &head.stewards);
         let ordinal = used.map(|one| one.ordinal).max().unwrap_or(0).saturating_add(1);
         self.head.stewards.push(Steward { ordinal, name: name.to_owned(), key });
@@ -282,6 +307,14 @@ impl Draft {
         Ok(())
     }
 
+    /// Names the branch of an equivocating log that goes on: the tree of this size and root. In place of an earlier branch
+    /// of that log.
+    pub fn set_branch(&mut self, branch: LogBranch) {
+        self.head.branches.retain(|one| one.log_id != branch.log_id);
+        self.head.branches.push(branch);
+        self.head.branches.sort_by_key(|one| one.log_id);
+    }
+
     /// Fixes the bytes and checks every rule but the number of signatures.
     ///
     /// # Errors
@@ -325,10 +358,12 @@ impl Proposal {
         history: Option<&CharterHistory>,
         wire: &v1::Charter,
     ) -> Result<Self, DraftError> {
-        if let Some(version) = history.and_then(CharterHistory::forked_version) {
+        let charter = Charter::from_wire(wire)?;
+        if let Some(version) = history.and_then(CharterHistory::forked_version)
+            && charter.head().previous.len() < 2
+        {
             return Err(DraftError::Forked { version });
         }
-        let charter = Charter::from_wire(wire)?;
         CharterHistory::check_proposal(history, &charter)?;
         Ok(Self { history: history.cloned(), charter })
     }
@@ -341,6 +376,12 @@ impl Proposal {
     /// What is proposed, with the signatures gathered so far.
     pub fn charter(&self) -> &Charter {
         &self.charter
+    }
+
+    /// The stewards who signed two of the heads that a healing version names, and whose signatures do not count for it.
+    pub fn signed_twice(&self) -> BTreeSet<u32> {
+        let history = self.history.as_ref();
+        history.map(|history| history.signed_twice(self.charter.head())).unwrap_or_default()
     }
 
     /// Signs as the steward whose key this is, and gives its ordinal. A steward signs one head of each version: whoever

@@ -2,15 +2,18 @@
 //!
 //! A [`CharterHistory`] holds versions 1 to n, each valid after the one before. It never chooses between two valid heads
 //! of one version: both are kept as evidence, the version before stays in force, and nothing above is followed until
-//! stewards heal the fork. What it holds depends on what was offered and fits, never on the order in which it came.
+//! a version that names both, signed by those who did not sign both, heals the fork. What it holds depends on what was
+//! offered and fits, never on the order in which it came.
 
 mod keys;
 mod logs;
+mod offering;
 mod past;
 mod reading;
 mod refused;
+mod slots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use self::keys::{KeyUse, judge_key};
@@ -18,9 +21,10 @@ use self::logs::logs_of;
 pub use self::logs::{LogOwner, SHORT_LOG_ID_LEN};
 pub use self::reading::{OfferRead, ReadOfferError};
 pub use self::refused::Named;
+use self::slots::{Slot, followed, forked_before};
 use crate::charter::{
-    Charter, CharterHead, Environment, SubjectEpoch, SuccessionError, check_head_succession,
-    check_member_succession, check_signers, verify_signatures,
+    Charter, CharterHead, Environment, LogBranch, SubjectEpoch, SuccessionError,
+    check_head_succession, check_member_succession, check_signers, signed_twice, verify_signatures,
 };
 use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
 
@@ -63,6 +67,11 @@ pub enum Offered {
     },
     /// It is a second valid head of its version: nothing from that version on is in force. Keep it.
     Fork(Box<CharterFork>),
+    /// It heals a fork, and lacks signatures of those who did not sign two heads: it waits for them. Keep it.
+    AwaitsHealers {
+        /// Its version.
+        version: u64,
+    },
     /// It follows a version that stands twice: it is not followed until the fork is healed.
     Unhealed {
         /// The version that stands twice.
@@ -133,22 +142,15 @@ pub fn refuse_production(charter: &Charter) -> Result<(), ProductionRefused> {
     }
 }
 
-/// The heads of the version after the last one in force, when there are several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ForkedVersion {
-    /// At least two.
-    heads: BTreeMap<CharterDigest, Charter>,
-}
-
 /// Versions 1 to n of one federation's charter. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CharterHistory {
     federation_id: FederationId,
-    /// Version v stands at v − 1. Never empty.
-    versions: Vec<Arc<Charter>>,
-    /// Heads of version n + 1.
-    fork: Option<Arc<ForkedVersion>>,
-    /// Every log that version n knows.
+    /// Version v stands at v − 1. The first one is followed.
+    slots: Vec<Slot>,
+    /// Versions that would heal a fork and lack signatures: at most 16, those with the smallest digests.
+    waiting: BTreeMap<CharterDigest, Charter>,
+    /// Every log that the version in force knows.
     logs: Arc<BTreeMap<LogId, LogOwner>>,
 }
 
@@ -164,8 +166,8 @@ impl CharterHistory {
         }
         let federation_id = FederationId::new(*first.digest().as_bytes());
         let logs = check(&[], &federation_id, &first)?;
-        let versions = vec![Arc::new(first)];
-        Ok(Self { federation_id, versions, fork: None, logs: Arc::new(logs) })
+        let slots = vec![Slot::Followed(Arc::new(first))];
+        Ok(Self { federation_id, slots, waiting: BTreeMap::new(), logs: Arc::new(logs) })
     }
 
     /// Starts a history with version 1 of the federation that one means.
@@ -180,99 +182,6 @@ impl CharterHistory {
         Self::found(first)
     }
 
-    /// Takes a charter of any version, if it is valid.
-    ///
-    /// # Errors
-    /// Fails, with nothing changed, when it is of another federation or breaks a rule. Whoever sent it is at fault.
-    pub fn offer(&mut self, charter: Charter) -> Result<Offered, OfferError> {
-        if let Some(settled) = self.settle_by_place(charter.head(), charter.digest())? {
-            return Ok(settled);
-        }
-        let place = place_of(charter.version());
-        let before = &self.versions[..place];
-        let logs = check(before, &self.federation_id, &charter)?;
-        let Some(held) = self.versions.get_mut(place) else {
-            return Ok(self.offer_next(charter, logs));
-        };
-        if held.digest() == charter.digest() {
-            let more = Arc::make_mut(held).take_signatures(charter.into_signatures());
-            return Ok(if more { Offered::MoreSignatures } else { Offered::Known });
-        }
-        // From here the version before is in force. Versions above, and a fork among them, follow a head that nobody
-        // may follow; whoever heals this fork decides what comes after it.
-        let held = Charter::clone(held);
-        // Found before anything changes. Nothing collides there: that version was checked when it came.
-        let logs = match place.checked_sub(1).and_then(|before| self.versions.get(before)) {
-            Some(before) => logs_of(before, &self.federation_id)?,
-            None => BTreeMap::new(),
-        };
-        self.versions.truncate(place);
-        self.logs = Arc::new(logs);
-        let heads = BTreeMap::from([(held.digest(), held), (charter.digest(), charter)]);
-        Ok(self.keep_fork(ForkedVersion { heads }))
-    }
-
-    /// What becomes of a charter for where it stands alone, if that settles it.
-    fn settle_by_place(
-        &self,
-        head: &CharterHead,
-        digest: CharterDigest,
-    ) -> Result<Option<Offered>, OfferError> {
-        let version = head.version;
-        let next = self.next_version();
-        if version > next {
-            return Ok(Some(match self.forked_version() {
-                Some(forked) => Offered::Unhealed { forked },
-                None => Offered::Gap { next },
-            }));
-        }
-        if version == 1 && digest != self.versions[0].digest() {
-            let found = FederationId::new(*digest.as_bytes());
-            return Err(OfferError::OtherFederation { expected: self.federation_id, found });
-        }
-        if let (Some(last), [previous]) = (self.before(version).last(), &head.previous[..])
-            && *previous != last.digest()
-        {
-            return Ok(Some(Offered::OtherBranch { fetch: version.saturating_sub(1) }));
-        }
-        Ok(None)
-    }
-
-    /// The versions below one that is at most the next.
-    fn before(&self, version: u64) -> &[Arc<Charter>] {
-        self.versions.get(..place_of(version)).unwrap_or_default()
-    }
-
-    /// A valid charter of the version after the last one in force.
-    fn offer_next(&mut self, charter: Charter, logs: BTreeMap<LogId, LogOwner>) -> Offered {
-        let Some(fork) = &self.fork else {
-            self.versions.push(Arc::new(charter));
-            self.logs = Arc::new(logs);
-            return Offered::Accepted;
-        };
-        let mut fork = ForkedVersion::clone(fork);
-        if let Some(held) = fork.heads.get_mut(&charter.digest()) {
-            if !held.take_signatures(charter.into_signatures()) {
-                return Offered::Known;
-            }
-            self.fork = Some(Arc::new(fork));
-            return Offered::MoreSignatures;
-        }
-        fork.heads.insert(charter.digest(), charter);
-        self.keep_fork(fork)
-    }
-
-    fn keep_fork(&mut self, mut fork: ForkedVersion) -> Offered {
-        while fork.heads.len() > MAX_FORK_HEADS {
-            fork.heads.pop_last();
-        }
-        self.fork = Some(Arc::new(fork));
-        match self.fork() {
-            Some(evidence) => Offered::Fork(Box::new(evidence)),
-            None => Offered::Known,
-        }
-    }
-
     /// The federation: digest of version 1.
     pub fn federation_id(&self) -> FederationId {
         self.federation_id
@@ -281,7 +190,7 @@ impl CharterHistory {
     /// The charter in force.
     pub fn current(&self) -> &Charter {
         // `found` puts version 1 there and nothing removes it: a second version 1 is another federation.
-        &self.versions[self.versions.len() - 1]
+        followed(&self.slots).next_back().expect("version 1 is followed")
     }
 
     /// The version in force.
@@ -291,23 +200,80 @@ impl CharterHistory {
 
     /// A version that we hold and follow.
     pub fn at(&self, version: u64) -> Option<&Charter> {
-        self.versions.get(place_of(version)).map(Arc::as_ref)
+        self.slots.get(place_of(version)).and_then(Slot::charter)
+    }
+
+    /// The charter by which something that names a version is judged: that version, or of one that stood twice and was
+    /// healed the version that healed it. `None`: it is not here, or not healed.
+    pub fn judging(&self, version: u64) -> Option<&Charter> {
+        self.slots.get(place_of(version)..)?.iter().find_map(Slot::charter)
     }
 
     /// The versions that are followed, from 1.
-    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Charter> + ExactSizeIterator {
-        self.versions.iter().map(Arc::as_ref)
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Charter> {
+        followed(&self.slots)
     }
 
-    /// Every charter held, in order of version and digest: those that are followed and those that are evidence. Offered
-    /// in this order they give this history again.
+    /// Every charter held: in order of version and digest those that are followed and those that are evidence, then those
+    /// that wait for signatures. Offered in this order they give this history again.
     pub fn charters(&self) -> impl Iterator<Item = &Charter> {
-        self.versions().chain(self.fork.iter().flat_map(|fork| fork.heads.values()))
+        self.slots.iter().flat_map(Slot::heads).chain(self.waiting.values())
+    }
+
+    /// The charters that an outsider needs to follow the one in force: those that are followed, and of each version that
+    /// stood twice the heads that the version after it names.
+    pub fn chain(&self) -> impl Iterator<Item = &Charter> {
+        let forks = self.slots.iter().rev().take_while(|slot| slot.charter().is_none()).count();
+        let needed = self.slots.len() - forks;
+        (0..needed).flat_map(move |place| {
+            let is_followed = matches!(self.slots.get(place), Some(Slot::Followed(_)));
+            let heads = self.slots.get(place).into_iter().flat_map(Slot::heads);
+            heads.filter(move |one| is_followed || self.is_named_above(place, &one.digest()))
+        })
+    }
+
+    /// Whether a head of the version above one names this digest.
+    fn is_named_above(&self, place: usize, digest: &CharterDigest) -> bool {
+        let above = place.checked_add(1).and_then(|above| self.slots.get(above));
+        above.into_iter().flat_map(Slot::heads).any(|one| one.head().previous.contains(digest))
+    }
+
+    /// Whether a peer may lack a charter whatever version it says it follows: a head of a version that stands, or stood,
+    /// twice, or the version that heals one.
+    pub fn is_about_a_fork(&self, charter: &Charter) -> bool {
+        let place = place_of(charter.version());
+        let is_forked = |place: usize| matches!(self.slots.get(place), Some(Slot::Forked(_)));
+        is_forked(place) || place.checked_sub(1).is_some_and(is_forked)
     }
 
     /// The version that stands twice. A log that has named it, or a later one, appends nothing until it is healed.
     pub fn forked_version(&self) -> Option<u64> {
-        self.fork.as_ref().map(|_| self.next_version())
+        match self.slots.last() {
+            Some(Slot::Forked(_)) => Some(self.in_force().saturating_add(1)),
+            _ => None,
+        }
+    }
+
+    /// The versions that stood twice and were healed, each with the version that healed it.
+    pub fn healed_versions(&self) -> impl Iterator<Item = (u64, &Charter)> {
+        let versions = (1..).zip(&self.slots);
+        versions.filter_map(|(version, slot)| match slot {
+            Slot::Followed(_) => None,
+            Slot::Forked(_) => Some((version, self.judging(version)?)),
+        })
+    }
+
+    /// The heads of a version that stood twice, as far as the version above it names them.
+    fn healed_heads(&self, version: u64) -> impl Iterator<Item = &Charter> {
+        let place = place_of(version);
+        let slot = self.slots.get(place).filter(|slot| matches!(slot, Slot::Forked(_)));
+        let heads = slot.into_iter().flat_map(Slot::heads);
+        heads.filter(move |one| self.is_named_above(place, &one.digest()))
+    }
+
+    /// The stewards who signed two of the heads that a version names which heals them.
+    pub(crate) fn signed_twice(&self, heals: &CharterHead) -> BTreeSet<u32> {
+        signed_twice(heals, &forked_before(self.before(heals.version)))
     }
 
     /// Whether a log whose last entry names this charter version may append. Not while the version, or one before it,
@@ -316,11 +282,28 @@ impl CharterHistory {
         last_named_version <= self.in_force()
     }
 
-    /// Evidence that the stewards signed two heads of one version.
+    /// Evidence that the stewards signed two heads of one version, and nobody has healed it.
     pub fn fork(&self) -> Option<CharterFork> {
-        let mut heads = self.fork.as_ref()?.heads.values();
+        self.fork_at(self.slots.len().checked_sub(1)?)
+    }
+
+    fn fork_at(&self, place: usize) -> Option<CharterFork> {
+        let Some(Slot::Forked(fork)) = self.slots.get(place) else { return None };
+        let mut heads = fork.heads.values();
         let (a, b) = (heads.next()?.clone(), heads.next()?.clone());
         Some(CharterFork { version: a.version(), a, b })
+    }
+
+    /// The heads of the newest version, if it stands more than once and is not healed: what a version that heals it names.
+    pub fn unhealed(&self) -> impl Iterator<Item = &Charter> {
+        let fork = self.slots.last().filter(|slot| matches!(slot, Slot::Forked(_)));
+        fork.into_iter().flat_map(Slot::heads)
+    }
+
+    /// The branch of a log that goes on, if the charter in force names one: entries below its size that are not in its tree
+    /// are refused for ever.
+    pub fn branch_of(&self, log: &LogId) -> Option<&LogBranch> {
+        self.current().head().branches.iter().find(|branch| branch.log_id == *log)
     }
 
     /// Whether real records may be exchanged.
@@ -350,7 +333,7 @@ impl CharterHistory {
     ) -> Result<(), OfferError> {
         let founding = FederationId::new(*proposal.digest().as_bytes());
         let (before, federation) = match history {
-            Some(history) => (&history.versions[..], &history.federation_id),
+            Some(history) => (&history.slots[..], &history.federation_id),
             None => (&[][..], &founding),
         };
         check_unfinished(before, federation, proposal).map(|_| ())
@@ -362,13 +345,15 @@ impl CharterHistory {
         proposal: &Charter,
     ) -> Result<(), OfferError> {
         Self::check_proposal(history, proposal)?;
-        let last = history.map(|history| history.current().head());
-        check_signers(last, proposal.head(), proposal.signatures())
+        let before = history.map_or(&[][..], |history| &history.slots[..]);
+        let last = followed(before).next_back().map(Charter::head);
+        let forked = forked_before(before);
+        check_signers(last, &forked, proposal.head(), proposal.signatures())
             .map_err(|source| OfferError::Succession { version: proposal.version(), source })
     }
 
     fn next_version(&self) -> u64 {
-        self.in_force().saturating_add(1)
+        self.slots.len() as u64 + 1
     }
 }
 
@@ -377,15 +362,16 @@ fn place_of(version: u64) -> usize {
     usize::try_from(version).ok().and_then(|version| version.checked_sub(1)).unwrap_or(usize::MAX)
 }
 
-/// Checks that a charter follows the last of `before` and that enough stewards signed it, and gives its logs.
+/// Checks that a charter follows the last of `before`, or heals it, and that enough stewards signed it, and gives its
+/// logs.
 fn check(
-    before: &[Arc<Charter>],
+    before: &[Slot],
     federation: &FederationId,
     charter: &Charter,
 ) -> Result<BTreeMap<LogId, LogOwner>, OfferError> {
     let logs = check_unfinished(before, federation, charter)?;
-    let last = before.last().map(|last| last.head());
-    match check_signers(last, charter.head(), charter.signatures()) {
+    let last = followed(before).next_back().map(Charter::head);
+    match check_signers(last, &forked_before(before), charter.head(), charter.signatures()) {
         Ok(()) => Ok(logs),
         Err(source) => Err(OfferError::Succession { version: charter.version(), source }),
     }
@@ -393,16 +379,16 @@ fn check(
 
 /// As [`check`], while signatures may still be missing; those that are there must be right.
 fn check_unfinished(
-    before: &[Arc<Charter>],
+    before: &[Slot],
     federation: &FederationId,
     charter: &Charter,
 ) -> Result<BTreeMap<LogId, LogOwner>, OfferError> {
     let wrong = |source| OfferError::Succession { version: charter.version(), source };
-    let last = before.last();
-    let heads = before.iter().map(|one| (one.head(), one.digest()));
-    check_head_succession(heads, charter.head()).map_err(wrong)?;
+    let last = followed(before).next_back();
+    let heads = followed(before).map(|one| (one.head(), one.digest()));
+    check_head_succession(heads, &forked_before(before), charter.head()).map_err(wrong)?;
     verify_signatures(
-        last.map(|last| last.head()),
+        last.map(Charter::head),
         charter.head(),
         charter.head_bytes(),
         charter.signatures(),

@@ -120,6 +120,11 @@ digest!(
     MessageDigest,
     "message"
 );
+digest!(
+    /// Digest of evidence: SHA-256 of `"sundbro/v1/evidence\n"` and its bytes.
+    EvidenceDigest,
+    "evidence"
+);
 
 impl FederationId {
     /// 32 zero bytes: what version 1 of a charter and the cards of its founders are signed under, nothing else.

@@ -37,12 +37,14 @@
 //! ```
 
 pub mod blob;
+pub mod book;
 pub mod canonical;
 pub mod card;
 pub mod charter;
 pub mod checkpoint;
 pub mod chunk;
 pub mod drafting;
+pub mod evidence;
 mod fields;
 pub mod fold;
 pub mod history;

@@ -108,6 +108,16 @@ impl LogHead {
         }
     }
 
+    /// The head after the last of some entries, each verified before, whose tree has this frontier. `None`: the entry is not
+    /// the last one of that tree.
+    pub fn after(last: &SignedTransaction, frontier: Frontier) -> Option<Self> {
+        let Header { log_id, position, charter_version, key_id, incarnation, .. } = *last.header();
+        let is_last = frontier.size() == position.checked_add(1)?;
+        let previous_leaf = last.leaf();
+        let head = Self { log_id, frontier, previous_leaf, charter_version, key_id, incarnation };
+        is_last.then_some(head)
+    }
+
     /// Which log.
     pub fn log_id(&self) -> &LogId {
         &self.log_id

@@ -147,6 +147,20 @@ impl SignedNote {
         &self.signatures
     }
 
+    /// The note with the one signature line that names this key, and no cosignature. `None`: there is no such line, or
+    /// more than one.
+    pub fn only_signature_of(&self, key_name: &str, key: &VerifyingKey) -> Option<Self> {
+        let hash = key_hash(key_name, key);
+        let mut lines =
+            self.signatures.iter().filter(|line| line.key_hash == hash && line.name == key_name);
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => {
+                Some(Self { text: self.text.clone(), signatures: vec![line.clone()] })
+            }
+            _ => None,
+        }
+    }
+
     /// Checks that the key signed the text, once. Other signatures are ignored, as the specification asks.
     ///
     /// # Errors

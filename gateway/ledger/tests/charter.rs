@@ -3,9 +3,10 @@
 mod common;
 
 use common::{FOUNDERS, Federation, SERVICE, TRANSACTION, Unsigned, key, name};
-use sundbro_ledger::charter::{Charter, SuccessionError};
+use sundbro_ledger::charter::{Charter, LogBranch, SuccessionError};
+use sundbro_ledger::drafting::{Draft, DraftError};
 use sundbro_ledger::history::{CharterHistory, OfferError, Offered, refuse_production};
-use sundbro_ledger::ids::FederationId;
+use sundbro_ledger::ids::{FederationId, RootHash};
 use sundbro_proto::ledger::v1;
 
 const HOSPITAL: &str = FOUNDERS[3];
@@ -31,11 +32,6 @@ fn each_rule_between_versions_refuses_what_breaks_it() {
     let hospital = name(HOSPITAL);
     let key_changed = |key_id| SuccessionError::KeyChanged { name: name(HOSPITAL), key_id };
     let cases: Vec<(&str, Change, SuccessionError)> = vec![
-        (
-            "heals a fork that is none",
-            |next| next.head.previous.push(bytes(32, 0xff)),
-            SuccessionError::Heals { version: 2 },
-        ),
         (
             "a subject epoch taken away",
             |next| next.head.subject_epochs.clear(),
@@ -230,6 +226,34 @@ fn a_branch_names_a_log_that_somebody_has() {
         offered(|next| next.head.branches = vec![unknown]),
         Err(OfferError::BranchOfUnknownLog { .. })
     ));
+}
+
+// Were a branch ever exchanged for another, entries that were refused for ever would come back.
+#[test]
+fn a_branch_that_was_named_stays_named_and_only_grows() {
+    let mut federation = Federation::found();
+    let log = federation.log(HOSPITAL);
+    let branch = |size, root| LogBranch { log_id: log, size, root: RootHash::new([root; 32]) };
+    let mut draft = Draft::next(&federation.history).expect("no fork");
+    draft.set_branch(branch(7, 1));
+    federation.publish(draft);
+    assert_eq!(federation.history.branch_of(&log), Some(&branch(7, 1)));
+    let next = |branches: Vec<LogBranch>| {
+        let mut draft = Draft::next(&federation.history).expect("no fork");
+        branches.into_iter().for_each(|branch| draft.set_branch(branch));
+        draft.propose().map(|_| ())
+    };
+    assert_eq!(next(Vec::new()), Ok(()), "what was named is named again");
+    assert_eq!(next(vec![branch(8, 2)]), Ok(()));
+    let source = SuccessionError::BranchTakenBack { log };
+    let refused = DraftError::Succession(OfferError::Succession { version: 3, source });
+    for taken_back in [branch(7, 2), branch(6, 1), branch(0, 1)] {
+        assert_eq!(next(vec![taken_back]), Err(refused.clone()));
+    }
+    let gone = federation.successor(|next| next.head.branches.clear()).expect("valid by itself");
+    let source = SuccessionError::BranchTakenBack { log };
+    let mut history = federation.history.clone();
+    assert_eq!(history.offer(gone), Err(OfferError::Succession { version: 3, source }));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use common::retrieval::{
 };
 use common::{CHECKPOINT, Federation, ROOT, SERVICE, TRANSACTION, key, name};
 use prost::Message as _;
+use sundbro_ledger::book::BookError;
 use sundbro_ledger::charter::{Charter, SuccessionError};
 use sundbro_ledger::drafting::Draft;
 use sundbro_ledger::ids::{FederationId, RecordId};
@@ -221,7 +222,7 @@ fn two_entries_of_one_member_are_held_against_each_other() {
         receipt.members.extend([shown(&next, OWNER), shown(&next, REQUESTER)]);
         let expected = key_id.map(|key_id| {
             let source = SuccessionError::KeyChanged { name: name(OWNER), key_id };
-            ReceiptError::MemberSuccession { version: 4, source: Box::new(source) }
+            ReceiptError::Book(BookError::MemberSuccession { version: 4, source: Box::new(source) })
         });
         assert_eq!(verify(&receipt, Some(&federation.id())).err(), expected, "{what}");
     }
@@ -331,7 +332,8 @@ fn parts_cannot_be_swapped_dropped_or_doubled() {
 #[test]
 fn a_file_of_empty_heads_is_refused_before_it_is_decoded() {
     let empty_heads = [0x12, 0].repeat(8 << 20);
-    let too_many = ReceiptError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS };
+    let too_many = BookError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS };
+    let too_many = ReceiptError::Book(too_many);
     assert_eq!(verify_bytes(&empty_heads, None), Err(too_many.clone()));
     let heads = vec![v1::ReceiptHead::default(); MAX_RECEIPT_HEADS + 1];
     let receipt = v1::Receipt { format: 1, heads, ..v1::Receipt::default() };
@@ -356,7 +358,8 @@ fn entries_that_tell_of_a_revocation_cannot_be_left_out() {
         for (left_out, member) in [(2, OWNER), (3, REQUESTER)] {
             let mut receipt = whole.clone();
             receipt.members.remove(left_out);
-            let missing = ReceiptError::NewestEntryMissing { member: name(member), version: 3 };
+            let missing = BookError::NewestEntryMissing { member: name(member), version: 3 };
+            let missing = ReceiptError::Book(missing);
             assert_eq!(verify(&receipt, Some(&federation.id())), Err(missing));
             assert!(verify(&receipt, None).is_err(), "nor for a reader who knows no federation");
         }

@@ -5,6 +5,7 @@ mod common;
 use common::Federation;
 use common::retrieval::{OWNER, Retrieval};
 use prost::Message as _;
+use sundbro_ledger::book::BookError;
 use sundbro_ledger::receipt::{
     MAX_RECEIPT_HEADS, MAX_RECEIPT_LEN, ReceiptError, VerdictKind, assemble, verify,
 };
@@ -18,9 +19,12 @@ fn a_receipt_may_have_as_many_heads_as_a_file_and_no_more() {
         verify(&v1::Receipt { format: 1, heads, ..v1::Receipt::default() }, None)
     };
     let at_limit = with(MAX_RECEIPT_HEADS);
-    assert!(matches!(at_limit, Err(ReceiptError::Head { version: 1, .. })), "{at_limit:?}");
-    let too_many = ReceiptError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS };
-    assert_eq!(with(MAX_RECEIPT_HEADS + 1), Err(too_many));
+    assert!(
+        matches!(at_limit, Err(ReceiptError::Book(BookError::Head { version: 1, .. }))),
+        "{at_limit:?}"
+    );
+    let too_many = BookError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS };
+    assert_eq!(with(MAX_RECEIPT_HEADS + 1), Err(ReceiptError::Book(too_many)));
 }
 
 #[test]
@@ -33,9 +37,9 @@ fn a_receipt_may_have_16_member_entries_and_no_more() {
         let members = vec![v1::ReceiptMember::default(); count];
         verify(&v1::Receipt { members, ..good.clone() }, None)
     };
-    assert_eq!(with(16), Err(ReceiptError::MemberNotIncluded { version: 0 }));
+    assert_eq!(with(16), Err(ReceiptError::Book(BookError::MemberNotIncluded { version: 0 })));
     for too_many in [17, 18] {
-        assert_eq!(with(too_many), Err(ReceiptError::MemberOrder));
+        assert_eq!(with(too_many), Err(ReceiptError::Book(BookError::MemberOrder)));
     }
 }
 

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use sundbro_ledger::charter::{Charter as SignedCharter, Environment};
+use sundbro_ledger::charter::{Charter as SignedCharter, Environment, LogBranch};
 use sundbro_ledger::drafting::{Draft, Proposal};
 use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{CharterDigest, FederationId, MemberName};
@@ -24,7 +24,7 @@ use sundbro_proto::ledger::v1;
 
 use self::propose::Propose;
 use super::connect::{ClientArgs, block_on, call_failed};
-use super::files::{read_history, read_message, replace, write_new};
+use super::files::{read_forked_history, read_history, read_message, replace, write_new};
 use super::{CliError, Exit, Output};
 use crate::identity::{
     create_signing_key, random_key, read_hex_key, read_signing_key, write_hex_key,
@@ -170,7 +170,7 @@ impl Sign {
     fn run(self, output: Output) -> Result<(), CliError> {
         let history = match self.history.is_empty() {
             true => None,
-            false => Some(read_history(&self.history, None)?),
+            false => Some(read_forked_history(&self.history, None)?),
         };
         let wire: v1::Charter = read_message(&self.file, "charter proposal")?;
         let mut proposal = Proposal::from_wire(history.as_ref(), &wire).map_err(integrity)?;
@@ -197,6 +197,9 @@ impl Sign {
     }
 }
 
+/// What stands in a steward's note behind a head that heals a fork.
+const HEALS: &str = " heals";
+
 /// A steward's key signs one head per version: what it signed is kept beside it, and another head is refused.
 fn note_signature(key: &Path, proposal: &Proposal) -> Result<(), CliError> {
     let note = key.with_extension("signed");
@@ -206,9 +209,13 @@ fn note_signature(key: &Path, proposal: &Proposal) -> Result<(), CliError> {
         Err(error) => return Err(CliError::new(Exit::Failed, error)),
     };
     let (version, digest) = (proposal.charter().version(), proposal.charter().digest());
+    let heals = proposal.charter().head().previous.len() > 1;
     for line in text.lines() {
         let Some((before, signed)) = line.split_once(' ') else { continue };
-        if before == version.to_string() {
+        let healed = signed.strip_suffix(HEALS);
+        // A head that follows one of two is followed by nobody: who signed one may still sign what heals the two.
+        if before == version.to_string() && (healed.is_some() || !heals) {
+            let signed = healed.unwrap_or(signed);
             return match CharterDigest::from_hex(signed) {
                 Ok(signed) if signed == digest => Ok(()),
                 _ => Err(CliError::new(
@@ -222,7 +229,8 @@ fn note_signature(key: &Path, proposal: &Proposal) -> Result<(), CliError> {
             };
         }
     }
-    replace(&note, format!("{text}{version} {digest}\n").as_bytes())
+    let mark = if heals { HEALS } else { "" };
+    replace(&note, format!("{text}{version} {digest}{mark}\n").as_bytes())
 }
 
 fn show(file: &Path, output: Output) -> Result<(), CliError> {
@@ -244,8 +252,19 @@ fn verify(files: &[PathBuf], federation: Option<&str>, output: Output) -> Result
         return Err(CliError::new(Exit::Integrity, what).reason(crate::reason::UNPINNED));
     }
     let version = history.current().version();
-    let text = format!("versions 1 to {version} of federation {found} are valid");
-    let json = serde_json::json!({ "federation_id": found.to_string(), "version": version });
+    let mut text = format!("versions 1 to {version} of federation {found} are valid");
+    let healed: Vec<(u64, u64)> =
+        history.healed_versions().map(|(version, by)| (version, by.version())).collect();
+    for (forked, by) in &healed {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\nversion {forked} stood twice and is healed by version {by}");
+    }
+    let healed =
+        healed.iter().map(|(forked, by)| serde_json::json!({ "version": forked, "by": by }));
+    let json = serde_json::json!({
+        "federation_id": found.to_string(), "version": version,
+        "healed": healed.collect::<Vec<_>>(),
+    });
     output.print(&text, &json);
     Ok(())
 }
@@ -317,6 +336,20 @@ fn charter_text(charter: &SignedCharter) -> String {
     let _ = writeln!(text, "version      {}", head.version);
     let _ = writeln!(text, "digest       {}", charter.digest());
     let _ = writeln!(text, "environment  {:?}", head.environment);
+    if head.previous.len() > 1 {
+        let _ = writeln!(
+            text,
+            "heals        {} heads of version {}",
+            head.previous.len(),
+            head.version - 1
+        );
+        for named in &head.previous {
+            let _ = writeln!(text, "  {named}");
+        }
+    }
+    for LogBranch { log_id, size, root } in &head.branches {
+        let _ = writeln!(text, "branch       log {log_id} goes on from size {size}, root {root}");
+    }
     let signed: Vec<u32> = charter.signatures().iter().map(|one| one.ordinal).collect();
     let _ = writeln!(text, "stewards     {} of {} must sign", head.threshold, head.stewards.len());
     for steward in &head.stewards {
@@ -344,6 +377,10 @@ fn charter_json(charter: &SignedCharter) -> serde_json::Value {
         "version": head.version,
         "digest": charter.digest().to_string(),
         "environment": format!("{:?}", head.environment).to_uppercase(),
+        "previous": head.previous.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "branches": head.branches.iter().map(|branch| serde_json::json!({
+            "log_id": branch.log_id.to_string(), "size": branch.size, "root": branch.root.to_string(),
+        })).collect::<Vec<_>>(),
         "threshold": head.threshold,
         "stewards": head.stewards.iter().map(|steward| serde_json::json!({
             "ordinal": steward.ordinal, "name": steward.name,

@@ -82,10 +82,28 @@ fn charter_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
-/// Reads charter versions, and follows them from version 1 as far as they go.
+/// Reads charter versions, and follows them from version 1 as far as they go. All of them must be followed in the end, but
+/// what a healed version left behind.
 ///
 /// With `expected`, the federation must be that one.
 pub(super) fn read_history(
+    paths: &[PathBuf],
+    expected: Option<&FederationId>,
+) -> Result<CharterHistory, CliError> {
+    let history = read_forked_history(paths, expected)?;
+    let Some(fork) = history.fork() else { return Ok(history) };
+    let what = format!(
+        "charter version {} exists twice ({} and {}): nothing follows it until it is healed, see `sundbro charter \
+         propose --heal`",
+        fork.version,
+        fork.a.digest(),
+        fork.b.digest()
+    );
+    Err(CliError::new(Exit::Integrity, what))
+}
+
+/// As [`read_history`], where the newest version may stand twice: what a version that heals it is drafted from.
+pub(super) fn read_forked_history(
     paths: &[PathBuf],
     expected: Option<&FederationId>,
 ) -> Result<CharterHistory, CliError> {
@@ -115,6 +133,8 @@ pub(super) fn read_history(
     .map_err(|error| refuse(&file, &error))?;
     for (file, charter) in charters {
         match history.offer(charter).map_err(|error| refuse(&file, &error))? {
+            // It is a head that nobody follows, or stands on one.
+            Offered::Fork(_) | Offered::Unhealed { .. } => {}
             Offered::Accepted | Offered::Known | Offered::MoreSignatures => {}
             Offered::Gap { next } => {
                 let what = format!("charter version {next} is missing before {}", file.display());
@@ -127,17 +147,11 @@ pub(super) fn read_history(
                 );
                 return Err(CliError::new(Exit::Integrity, what));
             }
-            Offered::Fork(fork) => {
+            Offered::AwaitsHealers { .. } => {
                 let what = format!(
-                    "charter version {} exists twice ({} and {}): nothing follows it until it is healed",
-                    fork.version,
-                    fork.a.digest(),
-                    fork.b.digest()
+                    "{} heals a fork and is not signed by enough of those who may: collect the other signatures",
+                    file.display()
                 );
-                return Err(CliError::new(Exit::Integrity, what));
-            }
-            Offered::Unhealed { forked } => {
-                let what = format!("charter version {forked} exists twice and is not healed");
                 return Err(CliError::new(Exit::Integrity, what));
             }
         }

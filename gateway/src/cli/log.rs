@@ -1,4 +1,7 @@
-//! `sundbro log`: lists the logs, tells how far our own has come, exports one for outside tools, shows one entry.
+//! `sundbro log`: lists the logs, tells how far our own has come, exports one for outside tools, shows one entry, and what
+//! convicts a log's writer.
+
+mod evidence;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +66,16 @@ enum Action {
         reason: Why,
         #[command(flatten)]
         client: ClientArgs,
+    },
+    /// List the evidence that a member signed two histories of its log, and write it to a file.
+    Evidence {
+        /// Whose log. All of them if it is left out.
+        member: Option<String>,
+        /// Where the evidence goes that parts the log lowest, with all that an outsider needs to check it.
+        #[arg(long, value_name = "FILE", requires = "member")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataArgs,
     },
     /// Show one entry.
     Entry {
@@ -144,6 +157,9 @@ impl Log {
             Action::Export { dir, member, data } => export(&dir, &member, &data, output),
             Action::Override { reason, client } => {
                 block_on(override_quorum(reason, client, output))
+            }
+            Action::Evidence { member, out, data } => {
+                evidence::list(member.as_deref(), out.as_deref(), &data, output)
             }
             Action::Entry { member, position, data } => entry(&member, position, &data, output),
         }

@@ -1,4 +1,6 @@
-//! `sundbro verify`: checks a data folder or a receipt, offline, trusting nothing but a federation's id.
+//! `sundbro verify`: checks a data folder, a receipt or evidence, offline, trusting nothing but a federation's id.
+
+mod evidence;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,14 @@ enum What {
         #[arg(long, value_name = "ID", env = "SUNDBRO_FEDERATION")]
         federation: Option<String>,
     },
+    /// Check evidence that a member signed two histories of its log.
+    Evidence {
+        /// The file of evidence.
+        file: PathBuf,
+        /// The federation that it must be of, 64 hexadecimal digits.
+        #[arg(long, value_name = "ID", env = "SUNDBRO_FEDERATION")]
+        federation: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +63,10 @@ impl Verify {
             Some(What::Receipt { file, federation }) => {
                 let expected = pin(federation.as_deref())?;
                 verify_receipt(&file, expected.as_ref(), output)
+            }
+            Some(What::Evidence { file, federation }) => {
+                let expected = pin(federation.as_deref())?;
+                evidence::verify(&file, expected.as_ref(), output)
             }
             None => {
                 let expected = pin(self.data.federation.as_deref())?;

@@ -14,7 +14,7 @@ use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_proto::federation::v1::retrieval_service_client::RetrievalServiceClient;
 use sundbro_proto::federation::v1::{AcknowledgeRetrievalRequest, SynchroniseRequest};
 use sundbro_proto::gateway::v1::LogCoverage;
-use sundbro_store::{EQUIVOCATION, LogState};
+use sundbro_store::{LogState, is_equivocation};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -265,8 +265,9 @@ impl Peer<'_> {
                 &status.state
             {
                 let cure = match reason.as_str() {
-                    EQUIVOCATION => {
-                        "two machines sign with its keys, or its database went back: call that member"
+                    reason if is_equivocation(reason) => {
+                        "two machines sign with its keys, or its database went back: call that member; `sundbro log \
+                         evidence` shows what it signed"
                     }
                     _ => "docs/errors.md explains the reason; that member must act",
                 };

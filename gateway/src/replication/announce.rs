@@ -44,8 +44,10 @@ impl Link {
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What the peer was told of each log.
         let mut told = BTreeMap::new();
+        let mut evidence = self.shared.evidence.subscribe();
         self.send_newest_charter().await?;
         self.grant_keys().await?;
+        self.send_evidence().await?;
         loop {
             // The first tick comes at once: after Hello the peer hears of all logs.
             tokio::select! {
@@ -61,6 +63,7 @@ impl Link {
                 }
                 Ok(()) = charter.changed() => self.grant_keys().await?,
                 Ok(()) = subjects.changed() => self.grant_keys().await?,
+                Ok(()) = evidence.changed() => self.send_evidence().await?,
                 // Every sender is gone: so is the gateway.
                 else => return Ok(()),
             }
@@ -79,8 +82,9 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the peer the charters that it lacks, heads that stand twice among them. Of those no version that the peer says
-    /// it follows tells whether it has them, since it may follow one of them: they are given once in a session.
+    /// Gives the peer the charters that it lacks, heads that stand twice and what heals them among them. Of those no version
+    /// that the peer says it follows tells whether it has them, since it may follow one of them: they are given once in a
+    /// session.
     pub(super) async fn send_charters(&self) -> Result<(), SessionEnd> {
         let history = self.shared.context.charter.history();
         let theirs = self.peer_charter();
@@ -90,7 +94,7 @@ impl Link {
                 let version = charter.version();
                 // With more signatures it is news again.
                 let content = (charter.digest(), charter.signatures().len());
-                match version <= history.in_force() {
+                match version <= history.in_force() && !history.is_about_a_fork(charter) {
                     true => version > theirs,
                     false => given.insert(content),
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::{UnverifiedCheckpoint, VerifiedCheckpoint};
-use sundbro_ledger::ids::{CharterDigest, LogId, MemberName};
+use sundbro_ledger::ids::{CharterDigest, EvidenceDigest, LogId, MemberName};
 use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::BlobKey;
@@ -55,6 +55,8 @@ pub(super) struct Link {
     peer_epochs: Mutex<BTreeSet<u32>>,
     /// Charters above the version in force that the peer was given: their digests, and how many signatures they had.
     pub(super) forks_given: Mutex<BTreeSet<(CharterDigest, usize)>>,
+    /// Evidence that the peer was given, or gave.
+    pub(super) evidence_given: Mutex<BTreeSet<EvidenceDigest>>,
     heads: Mutex<BTreeMap<LogId, VerifiedCheckpoint>>,
     heads_changed: watch::Sender<u64>,
     aside: Mutex<Aside>,
@@ -87,6 +89,7 @@ impl Link {
             crowded: AtomicBool::new(false),
             out,
             forks_given: Mutex::default(),
+            evidence_given: Mutex::default(),
             heads: Mutex::default(),
             heads_changed: watch::Sender::new(0),
             aside: Mutex::default(),

@@ -10,6 +10,7 @@ mod announce;
 mod aside;
 mod dialer;
 mod end;
+mod evidence;
 mod frames;
 mod given;
 mod greeting;
@@ -17,6 +18,7 @@ mod growth;
 mod holdings;
 mod link;
 mod own_log;
+mod parting;
 #[cfg(feature = "protocol-2")]
 mod protocol_2;
 mod pull;
@@ -40,7 +42,7 @@ use std::time::Duration;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_proto::federation::v1::Frame;
 use sundbro_store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::charter_book::CharterBook;
@@ -158,6 +160,8 @@ pub(crate) struct Shared {
     own_log: Arc<OwnLogCheck>,
     starts: start::Starts,
     shown: Arc<Shown>,
+    /// Counts the evidence that came while we run.
+    evidence: watch::Sender<u64>,
 }
 
 /// Replication with all peers. Cheap to clone.
@@ -176,6 +180,7 @@ impl Replication {
             own_log: Arc::new(OwnLogCheck::new(context.own.log, &context.store)),
             starts: start::Starts::default(),
             shown: Arc::default(),
+            evidence: watch::Sender::new(0),
             context,
         };
         Self { shared: Arc::new(shared) }

@@ -56,6 +56,7 @@ impl Link {
         let mut blobs = context.hub.watch_blobs();
         let mut charter = context.charter.watch();
         let mut own_log = self.shared.own_log.state();
+        let mut charters = *charter.borrow();
         let mut running = FuturesUnordered::new();
         // Whose turn it was last: the next one is whoever comes after it.
         let mut last = None;
@@ -63,8 +64,12 @@ impl Link {
             for changes in [&mut shown, &mut released, &mut heads, &mut blobs] {
                 changes.mark_unchanged();
             }
-            charter.mark_unchanged();
             own_log.mark_unchanged();
+            let now = *charter.borrow_and_update();
+            if core::mem::replace(&mut charters, now) != now {
+                // It may name the branch of a log that goes on: what was no continuation of ours may be one now.
+                lock(&self.unproven).clear();
+            }
             let jobs = in_turn(self.jobs(&self.shared.view().await?), last);
             let mut jobs = jobs.into_iter().peekable();
             while let Some(job) = jobs.next_if(|_| running.len() < MAX_PULLS) {

@@ -5,7 +5,7 @@
 
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
-use sundbro_ledger::ids::LogId;
+use sundbro_ledger::ids::{LogId, RootHash};
 use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{ProofError, proof_from_wire, verify_consistency};
 use sundbro_ledger::tiles::BUNDLE_ENTRIES;
@@ -24,6 +24,18 @@ use super::{SessionEnd, Shared, frames, reasons};
 const CHUNKS_IN_COMMIT: usize = 16;
 /// What an entry with its blobs usually comes to: decides how many are asked for at once when few may still come today.
 const USUAL_ENTRY_BYTES: u64 = 1_024;
+
+/// What the answer to a question for a proof shows.
+pub(super) enum Shown {
+    /// The tree is the beginning of the newer one.
+    Continued,
+    /// The newer one begins with something else.
+    Other,
+    /// The peer gives no proof.
+    Withheld,
+    /// The log is fetched from somebody else by now.
+    GivenUp,
+}
 
 /// Whether a newer tree continues ours.
 enum Continued {
@@ -119,23 +131,55 @@ impl Link {
                     question.keep_claim(Some(held));
                 }
                 Taken::UpTo => drop(held),
+                Taken::OffBranch => {
+                    // Until it shows a newer tree, or the charter changes, there is nothing here to fetch.
+                    lock(&self.unproven).insert(target.log_id(), target.size());
+                    drop(held);
+                }
             }
         }
         Ok(question.is_claimed().then_some(head))
     }
 
-    /// Asks for the proof that the target continues what we hold.
+    /// Asks for the proof that the target continues what we hold. If it continues something else, finds out what.
     async fn is_continued(
         &self,
         head: &LogHead,
         target: &VerifiedCheckpoint,
         question: &mut Question<'_>,
     ) -> Result<Continued, SessionEnd> {
-        let log = *head.log_id();
-        let (old_size, new_size) = (head.size(), target.size());
+        match self.ask_proof((head.size(), &head.root()), target, question).await? {
+            Shown::Continued => return Ok(Continued::Proven),
+            Shown::Withheld => return Ok(Continued::Unproven),
+            Shown::GivenUp => return Ok(Continued::GivenUp),
+            Shown::Other => {}
+        }
+        if *head.log_id() == self.shared.context.own.log {
+            // What we hold was signed here, and what the peer holds too: two databases have signed.
+            let (peer, size) = (self.peer.clone(), head.size());
+            let diverges = move |shared: &Shared| {
+                shared.own_log.diverges(&shared.context.store, size, &peer);
+            };
+            self.shared.blocking(diverges).await?;
+        }
+        if !self.find_parting(head.size(), target, question).await? {
+            // Nobody is blamed here: the log stalls, and any peer may prove otherwise.
+            self.stalls(*head.log_id(), head.size()).await?;
+        }
+        Ok(Continued::Unproven)
+    }
+
+    /// Asks for the proof that a tree is the beginning of the target.
+    pub(super) async fn ask_proof(
+        &self,
+        (old_size, old_root): (u64, &RootHash),
+        target: &VerifiedCheckpoint,
+        question: &mut Question<'_>,
+    ) -> Result<Shown, SessionEnd> {
+        let (log, new_size) = (target.log_id(), target.size());
         let ask = Consistency { log_id: frames::log_bytes(&log), old_size, new_size, proof: None };
         if !question.send(frames::frame(Kind::Consistency(ask))).await? {
-            return Ok(Continued::GivenUp);
+            return Ok(Shown::GivenUp);
         }
         let bad = |why: String| SessionEnd::log_fault(reasons::BAD_PROOF, &log, why);
         let hashes = loop {
@@ -150,7 +194,7 @@ impl Link {
                 }
                 Reply::Refused(reason) => {
                     tracing::debug!(peer = %self.peer, ?log, reason, "the peer gives no proof");
-                    return Ok(Continued::Unproven);
+                    return Ok(Shown::Withheld);
                 }
                 Reply::Proof(_) => return Err(bad("a proof came that was not asked for".into())),
                 // Left over from an answer that we gave up.
@@ -159,29 +203,17 @@ impl Link {
         };
         question.is_forward();
         if !question.is_claimed() {
-            return Ok(Continued::GivenUp);
+            return Ok(Shown::GivenUp);
         }
         let proof = proof_from_wire(&hashes).map_err(|error| bad(error.to_string()))?;
-        match verify_consistency(old_size, &head.root(), new_size, target.root(), &proof) {
-            Ok(()) => return Ok(Continued::Proven),
+        match verify_consistency(old_size, old_root, new_size, target.root(), &proof) {
+            Ok(()) => Ok(Shown::Continued),
             // The peer's tree is the one that the owner signed; ours, which the owner signed too, is not its beginning.
-            Err(ProofError::OtherSubtree) => {}
+            Err(ProofError::OtherSubtree) => Ok(Shown::Other),
             // The same, or a wrong proof: of a tree that is one node of the newer one, a proof does not tell.
-            Err(ProofError::RootMismatch) if old_size.is_power_of_two() => {}
-            Err(error) => return Err(bad(error.to_string())),
+            Err(ProofError::RootMismatch) if old_size.is_power_of_two() => Ok(Shown::Other),
+            Err(error) => Err(bad(error.to_string())),
         }
-        if log == self.shared.context.own.log {
-            // What we hold was signed here, and what the peer holds too: two databases have signed.
-            let peer = self.peer.clone();
-            let diverges = move |shared: &Shared| {
-                shared.own_log.diverges(&shared.context.store, old_size, &peer);
-            };
-            self.shared.blocking(diverges).await?;
-            return Ok(Continued::Unproven);
-        }
-        // Nobody is blamed here: the log stalls, and any peer may prove otherwise.
-        self.stalls(log, old_size).await?;
-        Ok(Continued::Unproven)
     }
 
     async fn stalls(&self, log: LogId, position: u64) -> Result<(), SessionEnd> {
@@ -240,12 +272,12 @@ impl Link {
     }
 }
 
-fn want_entries(log: &LogId, start: u64, end: u64, tree_size: u64) -> Frame {
+pub(super) fn want_entries(log: &LogId, start: u64, end: u64, tree_size: u64) -> Frame {
     let wanted = WantEntries { log_id: frames::log_bytes(log), start, tree_size, end };
     frames::frame(Kind::Want(Want { what: Some(want::What::Entries(wanted)) }))
 }
 
-fn read_chunk(chunk: &wire::Chunk, next: u64) -> Result<Chunk, SessionEnd> {
+pub(super) fn read_chunk(chunk: &wire::Chunk, next: u64) -> Result<Chunk, SessionEnd> {
     let log = log_of(&chunk.log_id)?;
     let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHUNK, &log, why);
     let chunk = Chunk::from_wire(chunk).map_err(|error| bad(error.to_string()))?;

@@ -26,6 +26,8 @@ pub const BAD_BLOB: &str = "BAD_BLOB";
 pub const BAD_CHARTER: &str = "BAD_CHARTER";
 /// A subject key is not the one that the charter commits to.
 pub const BAD_KEY_GRANT: &str = "BAD_KEY_GRANT";
+/// What should show that a member signed two histories does not.
+pub const BAD_EVIDENCE: &str = "BAD_EVIDENCE";
 /// What is asked for is not held here.
 pub const NOT_HELD: &str = "NOT_HELD";
 /// The peer did not answer in time.
@@ -38,7 +40,7 @@ pub const GOING_AWAY: &str = "GOING_AWAY";
 pub const INTERNAL: &str = "INTERNAL";
 
 /// All of them, in the order of `docs/errors.md`.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     MEMBER_NOT_ACTIVE,
     PROTOCOL_MISMATCH,
     OTHER_MEMBER,
@@ -52,6 +54,7 @@ pub const ALL: [&str; 18] = [
     BAD_BLOB,
     BAD_CHARTER,
     BAD_KEY_GRANT,
+    BAD_EVIDENCE,
     NOT_HELD,
     PEER_SILENT,
     OLDER_START,

@@ -95,6 +95,7 @@ impl Link {
             Kind::StartQuestion(question) => ask(Request::Start { round: question.round })?,
             Kind::StartAnswer(answer) => self.take_start_answer(answer).await?,
             Kind::Ack(ack) => self.take_ack(&ack)?,
+            Kind::Evidence(frame) => self.take_evidence(frame).await?,
             Kind::Problem(problem) => {
                 #[cfg(feature = "protocol-2")]
                 self.hear_protocol_2(&problem);

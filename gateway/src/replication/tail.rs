@@ -83,11 +83,10 @@ impl Link {
         chunk: wire::Chunk,
     ) -> Result<(), SessionEnd> {
         let log = checkpoint.log_id();
-        if let Some(claim) = self.claim_tail(log, Lane::Entries) {
-            let target = checkpoint.clone();
-            let take = move |shared: &Shared| shared.take_tail(&target, &chunk, claim);
-            self.shared.blocking(take).await??;
-        }
+        let claim = self.claim_tail(log, Lane::Entries);
+        let target = checkpoint.clone();
+        let take = move |shared: &Shared| shared.take_tail(&target, &chunk, claim);
+        self.shared.blocking(take).await??;
         // Taken or not, it is the newest that the peer has: if we are behind it, it is fetched.
         self.take_checkpoint(checkpoint).await
     }
@@ -111,12 +110,13 @@ impl Link {
 }
 
 impl Shared {
-    /// Takes a pushed tail if it continues exactly what we hold. Blocking.
+    /// Takes a pushed tail if it continues exactly what we hold and nobody else fetches the log; compares it with what we
+    /// hold of the same positions. Blocking.
     fn take_tail(
         &self,
         target: &VerifiedCheckpoint,
         chunk: &wire::Chunk,
-        _claim: Claim,
+        claim: Option<Claim>,
     ) -> Result<(), SessionEnd> {
         let store = &self.context.store;
         let log = target.log_id();
@@ -125,8 +125,17 @@ impl Shared {
         let chunk = Chunk::from_wire(chunk).map_err(|error| bad(error.to_string()))?;
         let status = store.log_status(&log).map_err(ours)?;
         let head = store.log_head(&log).map_err(ours)?;
-        let fits = chunk.start == head.size() && end_of(&chunk) == target.size();
+        // To be compared an entry need not be fetched by us.
+        if chunk.start < head.size() {
+            let compared = self.compare_entries(&chunk);
+            return compared.map(drop).map_err(ours);
+        }
+        let fits = claim.is_some() && chunk.start == head.size();
+        let fits = fits && end_of(&chunk) == target.size();
         let fits = fits && self.room(&log, head.size()) > 0;
+        // Of a log with two histories only what lies below their parting is taken, and that is fetched.
+        let parted = store.parted(&log, &*self.context.charter).map_err(ours)?;
+        let fits = fits && parted.is_none();
         if !fits || !matches!(status.state, LogState::Followed) {
             return Ok(());
         }

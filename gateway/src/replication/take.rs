@@ -9,7 +9,7 @@ use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::chunk::Chunk;
 use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{LogId, MemberName};
-use sundbro_ledger::log::{LogHead, Refusal};
+use sundbro_ledger::log::{InvalidReason, LogHead, Refusal};
 use sundbro_ledger::transaction::VerifiedTransaction;
 use sundbro_store::{
     AppendReplicaError, BlobKey, BlobKind, EQUIVOCATION, LogState, NewBlob, PutBlobError,
@@ -28,6 +28,8 @@ pub(super) enum Taken {
     All(LogHead),
     /// Up to an entry that stops the log or makes it wait.
     UpTo,
+    /// Not at all: they are on another branch of the log than the one that the charter names.
+    OffBranch,
 }
 
 impl Shared {
@@ -46,7 +48,7 @@ impl Shared {
         let log = *old_head.log_id();
         let bad = |why: String| SessionEnd::log_fault(reasons::BAD_CHUNK, &log, why);
         let history = self.context.charter.history();
-        let mut head = old_head;
+        let mut head = old_head.clone();
         let mut entries: Vec<VerifiedTransaction> = Vec::new();
         let mut refusal = None;
         let mut fault = None;
@@ -66,6 +68,11 @@ impl Shared {
                 break;
             }
         }
+        let parted = self.up_to_parting(&old_head, &mut entries, &mut head)?;
+        refusal = parted.or(refusal);
+        if !self.is_on_branch(&old_head, &entries)? {
+            return Ok(Taken::OffBranch);
+        }
         // What was good before the fault was found is kept: it is covered by the owner's checkpoint.
         self.commit(&history, &entries, target, &head, refusal.as_ref())?;
         self.judge_again_after(&history, &log)?;
@@ -78,6 +85,58 @@ impl Shared {
             (None, Some(_)) => Ok(Taken::UpTo),
             (None, None) => Ok(Taken::All(head)),
         }
+    }
+
+    /// Whether entries that reach the branch which the charter names are on it. If not, none is taken, whoever signed them,
+    /// and what was taken below may be of the same other branch. Blocking.
+    fn is_on_branch(
+        &self,
+        old_head: &LogHead,
+        entries: &[VerifiedTransaction],
+    ) -> Result<bool, SessionEnd> {
+        let log = old_head.log_id();
+        let history = self.context.charter.history();
+        let Some(branch) = history.branch_of(log) else { return Ok(true) };
+        let mut head = old_head.clone();
+        let below = entries.iter().take_while(|entry| entry.header().position < branch.size);
+        for entry in below {
+            // They followed one another a moment ago.
+            let _ = head.append(entry);
+        }
+        let is_reached = old_head.size() < branch.size && head.size() == branch.size;
+        if !is_reached || head.root() == branch.root {
+            return Ok(true);
+        }
+        let left = self.context.charter.leave_other_branch(log);
+        let left = left.and_then(|()| self.after_entries());
+        left.map_err(|error| SessionEnd::ours("another branch was not dropped", error))?;
+        Ok(false)
+    }
+
+    /// Cuts entries off at the position where evidence says that the log's histories part. Blocking.
+    fn up_to_parting(
+        &self,
+        old_head: &LogHead,
+        entries: &mut Vec<VerifiedTransaction>,
+        head: &mut LogHead,
+    ) -> Result<Option<Refusal>, SessionEnd> {
+        let (store, charter) = (&self.context.store, &self.context.charter);
+        let parted = store.parted(old_head.log_id(), &**charter);
+        let parted = parted.map_err(|error| SessionEnd::ours("evidence cannot be read", error))?;
+        let Some((kind, position)) = parted.and_then(|parted| Some((parted.kind, parted.at?)))
+        else {
+            return Ok(None);
+        };
+        if head.size() <= position {
+            return Ok(None);
+        }
+        entries.retain(|entry| entry.header().position < position);
+        *head = old_head.clone();
+        for entry in entries.iter() {
+            // They followed one another a moment ago.
+            let _ = head.append(entry);
+        }
+        Ok(Some(Refusal::Invalid { position, reason: InvalidReason::Equivocated(kind) }))
     }
 
     /// Commits verified entries, and what stopped them, by the charter that judged them. Blocking.
@@ -203,7 +262,11 @@ impl Shared {
             // The one that we had may be forgotten: its key was ended, and this one is by another.
             return store.note_newest_seen(checkpoint);
         }
-        // The owner signed a tree that is not the beginning of the one that we verified under its signature.
+        if self.compare_roots(checkpoint)? {
+            return Ok(());
+        }
+        // The owner signed a tree that is not the beginning of the one that we verified under its signature. That convinces
+        // us and nobody else: whoever holds the other tree finds where they part, and brings the evidence.
         let reason = EQUIVOCATION.to_owned();
         self.mark(&log, &LogState::Stopped { position: checkpoint.size(), reason })?;
         self.context.hub.heads_changed();

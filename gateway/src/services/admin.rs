@@ -229,6 +229,9 @@ impl AdminContext {
             Offered::Fork(evidence) => return Err(PublishCharterError::Forked(evidence.version)),
             Offered::OtherBranch { fetch } => return Err(PublishCharterError::OtherBranch(fetch)),
             Offered::Unhealed { forked } => return Err(PublishCharterError::Forked(forked)),
+            Offered::AwaitsHealers { version } => {
+                return Err(PublishCharterError::AwaitsHealers(version));
+            }
         }
         if let Some((epoch, key)) = key {
             self.subjects.insert(epoch, key)?;
@@ -327,6 +330,11 @@ enum PublishCharterError {
     )]
     Forked(u64),
     #[error(
+        "charter version {0} heals a fork and is not signed by more than half of the stewards who did not sign two of \
+         its heads: collect the other signatures, and hand over every copy of the heads that is signed by others"
+    )]
+    AwaitsHealers(u64),
+    #[error(
         "the charter is in force, but its subject key could not be written: hand both over again"
     )]
     KeyNotWritten(#[from] SubjectKeysError),
@@ -349,7 +357,7 @@ impl Fault for PublishCharterError {
             Self::Offer(OfferCharterError::Store(_)) | Self::KeyNotWritten(_) => reason::INTERNAL,
             Self::Offer(_) | Self::SubjectKey => reason::INVALID_FIELD,
             Self::Gap(_) | Self::OtherBranch(_) => reason::CHARTER_GAP,
-            Self::Forked(_) => reason::CHARTER_FORKED,
+            Self::Forked(_) | Self::AwaitsHealers(_) => reason::CHARTER_FORKED,
         }
     }
 
@@ -360,7 +368,7 @@ impl Fault for PublishCharterError {
             }
             Self::Offer(_) => Situation::InvalidField("charter".to_owned()),
             Self::SubjectKey => Situation::InvalidField("subject_key".to_owned()),
-            Self::Gap(_) | Self::OtherBranch(_) | Self::Forked(_) => {
+            Self::Gap(_) | Self::OtherBranch(_) | Self::Forked(_) | Self::AwaitsHealers(_) => {
                 Situation::Precondition("charter".to_owned())
             }
         }
@@ -370,9 +378,10 @@ impl Fault for PublishCharterError {
         match self {
             // Which rule a charter breaks is the operator's to know; it names members and versions, no people.
             Self::Offer(error) => vec![("problem", status::chain(error))],
-            Self::Gap(version) | Self::OtherBranch(version) | Self::Forked(version) => {
-                vec![("charter_version", version.to_string())]
-            }
+            Self::Gap(version)
+            | Self::OtherBranch(version)
+            | Self::Forked(version)
+            | Self::AwaitsHealers(version) => vec![("charter_version", version.to_string())],
             _ => Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sundbro_ledger::ids::MemberName;
 use sundbro_proto::gateway::v1::LogState;
-use sundbro_store::{EQUIVOCATION, LogState as StoredState, Store, StoreError};
+use sundbro_store::{LogState as StoredState, Store, StoreError, is_equivocation};
 
 use super::sheet::{Metric, Sheet, number};
 use crate::charter_book::CharterBook;
@@ -156,7 +156,7 @@ fn write_logs(logs: &[LogView], sheet: &mut Sheet) {
         unknown.put(&labels, number(log.counts.unknown_payloads));
         states.put_state(&labels, &STATES, state_name(log.state().0));
         let twice =
-            matches!(&status.state, StoredState::Stopped { reason, .. } if reason == EQUIVOCATION);
+            matches!(&status.state, StoredState::Stopped { reason, .. } if is_equivocation(reason));
         equivocated.put(&labels, f64::from(u8::from(twice)));
     }
 }

@@ -10,12 +10,14 @@ pub mod audit;
 mod backend;
 pub mod backup;
 mod blobs;
+mod branches;
 mod charters;
 mod counts;
 mod database;
 pub mod disk;
 mod edge;
 mod error;
+mod evidence;
 mod export;
 pub mod gate;
 mod hashes;
@@ -45,9 +47,12 @@ pub use error::{
     AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, RepairError,
     ServeError, StoreError, VerifyError,
 };
+pub use evidence::{MAX_EVIDENCE_PER_LOG, Parted};
 pub use hashes::StoredNodes;
 pub use locators::{Locator, LocatorChange, Quarantined};
-pub use logs::{CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ};
+pub use logs::{
+    CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ, is_equivocation,
+};
 pub use observe::Observing;
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use recovery::ResumeError;

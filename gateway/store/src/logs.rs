@@ -7,13 +7,15 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
+use sundbro_ledger::evidence::Equivocation;
 use sundbro_ledger::history::Named;
 use sundbro_ledger::ids::LogId;
-use sundbro_ledger::log::{LogHead, Refusal};
+use sundbro_ledger::log::{InvalidReason, LogHead, Refusal};
 use sundbro_ledger::transaction::{SignedTransaction, VerifiedTransaction};
 
 use crate::database::{ALL_KEYS, ReadView, SealedRows, WriteView, misfit, opened, walk};
 use crate::error::{AppendReplicaError, Damage, InFile, StoreError};
+use crate::evidence::parted_in;
 use crate::gate::SigningStop;
 use crate::hashes::NewHashes;
 use crate::index::LogOwners;
@@ -24,7 +26,12 @@ use crate::tables::{CHECKPOINTS, ENTRIES, HASHES, LOG_STATES, LOGS};
 pub use self::status::{CheckpointRow, LogState, LogStatus};
 
 /// The reason of a log whose member signed two different trees.
-pub const EQUIVOCATION: &str = "EQUIVOCATION";
+pub const EQUIVOCATION: &str = Equivocation::Equivocation.code();
+
+/// Whether a log stopped for this reason because its member signed two histories.
+pub fn is_equivocation(reason: &str) -> bool {
+    [Equivocation::Equivocation, Equivocation::LostTail].iter().any(|kind| kind.code() == reason)
+}
 
 /// Most entries that one read returns.
 pub const MAX_ENTRIES_READ: u64 = 4096;
@@ -82,7 +89,7 @@ pub(crate) fn first_refused_in(
     owners: &dyn LogOwners,
 ) -> Result<Option<Refusal>, StoreError> {
     let head = head_in(view, log)?;
-    owners.first_refused(log, head.size(), &mut |position| {
+    let by_charter = owners.first_refused(log, head.size(), &mut |position| {
         // Asked for at every fold, and mostly alone.
         if position + 1 == head.size() {
             return Ok(Named { charter_version: head.charter_version(), key_id: head.key_id() });
@@ -92,6 +99,15 @@ pub(crate) fn first_refused_in(
         let damage = || Damage::of_table(&ENTRIES, "the entry is not here, or does not parse");
         let entry = entry.ok_or_else(|| StoreError::damaged(damage().at(*log, position)))?;
         Ok(Named::from(entry.header()))
+    })?;
+    let parted = parted_in(view, log, owners)?;
+    let parted = parted.and_then(|parted| Some((parted.kind, parted.at?)));
+    let first = by_charter.as_ref().map_or(head.size(), Refusal::position);
+    Ok(match parted {
+        Some((kind, position)) if position < first => {
+            Some(Refusal::Invalid { position, reason: InvalidReason::Equivocated(kind) })
+        }
+        _ => by_charter,
     })
 }
 
@@ -337,10 +353,14 @@ impl Store {
         let write = self.ledger.write()?;
         let held = state_in(&write, log)?;
         let stays = match (&held, state) {
-            // Evidence outlasts what a charter says, and what it no longer says.
-            (LogState::Stopped { reason, .. }, _) if reason == EQUIVOCATION => true,
+            // Evidence outlasts what a charter says of keys, and what it no longer says.
+            (
+                LogState::Stopped { position: held, reason },
+                LogState::Stopped { position, reason: new },
+            ) if is_equivocation(reason) && is_equivocation(new) => held <= position,
+            (LogState::Stopped { reason, .. }, _) if is_equivocation(reason) => true,
             (LogState::Stopped { .. }, LogState::Stopped { reason, .. })
-                if reason == EQUIVOCATION =>
+                if is_equivocation(reason) =>
             {
                 false
             }
@@ -374,7 +394,7 @@ impl Store {
         first_refused_in(&self.ledger.read()?, log, owners)
     }
 
-    /// A charter that stopped the log is not followed any more: the log is.
+    /// A charter that stopped the log is not followed any more, or names the branch of it that goes on: the log is followed.
     pub fn follow_again(&self, log: &LogId) -> Result<(), StoreError> {
         let write = self.ledger.write()?;
         write.put_sealed(&LOG_STATES, log.as_bytes(), &LogState::Followed.to_body())?;

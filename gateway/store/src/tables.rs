@@ -118,6 +118,8 @@ pub const HASHES: Table = Table::new(Ledger, "hashes", 17, Hashed);
 pub const CHECKPOINTS: Table = Table::new(Ledger, "checkpoints", 33, Sealed);
 /// charter version u64, head digest 32 → the Charter message. Two rows of one version are evidence.
 pub const CHARTERS: Table = Table::new(Ledger, "charters", 40, Sealed);
+/// log id 32, digest of the evidence 32 → the evidence. At most 16 of a log.
+pub const EVIDENCE: Table = Table::new(Ledger, "evidence", 64, Sealed);
 /// SHA-256 of a request id, 32 → digest of what was asked 32, position u64.
 pub const REQUESTS: Table = Table::new(Ledger, "requests", 32, Sealed);
 /// log id 32 → the newest start of its author's gateway that we answer for: incarnation u32, instance id 16, size u64
@@ -193,7 +195,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 36] = [
+pub const ALL: [Table; 37] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -201,6 +203,7 @@ pub const ALL: [Table; 36] = [
     HASHES,
     CHECKPOINTS,
     CHARTERS,
+    EVIDENCE,
     REQUESTS,
     STARTS,
     LOCATORS,
@@ -234,6 +237,6 @@ pub const ALL: [Table; 36] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 36] = ALL;
+    static TABLES: [Table; 37] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

@@ -6,6 +6,7 @@ use common::{
     HOUR, Keys, Member, TakesBack, append, draft_of_blob, fill, keys, register, replicate, says,
 };
 use sundbro_ledger::blob::Blob;
+use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::fold::{Heads, MemoryIndex};
 use sundbro_ledger::ids::{LogId, MemberName, RootHash};
 use sundbro_ledger::payload::{Observation, ObservedHead, Payload};
@@ -219,6 +220,10 @@ impl LogOwners for Strangers<'_> {
         named_at: &mut dyn FnMut(u64) -> Result<sundbro_ledger::history::Named, StoreError>,
     ) -> Result<Option<sundbro_ledger::log::Refusal>, StoreError> {
         LogOwners::first_refused(self.0, log, size, named_at)
+    }
+
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        self.0.effect(evidence)
     }
 }
 

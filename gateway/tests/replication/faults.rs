@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sundbro_gateway::replication::{OwnLogState, SessionEnd};
 use sundbro_ledger::ids::RootHash;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{ConsistencyProof, Frame, Hello};
+use sundbro_proto::federation::v1::{ConsistencyProof, Frame, Hello, Problem};
 use sundbro_store::LogState;
 
 use crate::script::{Log, Peer, Spoil, hello};
@@ -211,6 +211,8 @@ async fn two_roots_of_one_size_stop_the_log_as_an_equivocation() {
         matches!(state, LogState::Stopped { reason, .. } if reason == "EQUIVOCATION")
     })
     .await;
+    let evidence = gp.store.evidence(Some(&log.id)).expect("read");
+    assert_eq!(evidence.iter().map(|one| one.size()).collect::<Vec<_>>(), [Some(5)]);
 }
 
 #[tokio::test]
@@ -231,9 +233,27 @@ async fn a_tree_that_is_not_proven_to_continue_ours_stalls_the_log() {
         let state = gp.store.log_status(&short.id).expect("a status").state;
         matches!(state, LogState::Stalled { .. })
     });
+    // It shows that its tree is another one, and nothing that would tell where they part.
+    let answer_once = async {
+        let mut answered = false;
+        while let Some(kind) = lab.next().await {
+            match kind {
+                Kind::Consistency(_) if !answered => {
+                    lab.answer(&[&other], kind).await;
+                    answered = true;
+                }
+                Kind::Consistency(_) | Kind::Want(_) => {
+                    let log_id = Bytes::copy_from_slice(other.id.as_bytes());
+                    let reason = "NOT_HELD".to_owned();
+                    lab.send(Kind::Problem(Problem { reason, log_id, ..Problem::default() })).await;
+                }
+                _ => {}
+            }
+        }
+    };
     tokio::select! {
         () = stalled => {}
-        () = lab.serve(&other, |chunk| chunk) => panic!("who is to blame is not known"),
+        () = answer_once => panic!("who is to blame is not known"),
     }
     assert_eq!(gp.size(&short.id), 5);
 }

@@ -1,9 +1,11 @@
 //! Replication between gateways with real stores and streams in memory, and against peers that misbehave.
 
 mod dial;
+mod equivocation;
 mod fair;
 mod faults;
 mod follow;
+mod healing;
 mod limits;
 mod own_log;
 mod patience;

@@ -41,14 +41,36 @@ pub struct Log {
     origin: sundbro_ledger::checkpoint::Origin,
     pub entries: Vec<Bytes>,
     tree: MemoryTree,
+    /// From which position on it is another history of the same log, by which start of its gateway.
+    other_from: Option<(u64, u32)>,
 }
 
 impl Log {
+    /// Another history of what [`Log::new`] gives: it parts from that at a position.
+    pub fn parting(
+        federation: &Federation,
+        member: &str,
+        size: u64,
+        other_from: (u64, u32),
+    ) -> Self {
+        Self::build(federation, member, size, None, Some(other_from))
+    }
+
     pub fn new(
         federation: &Federation,
         member: &str,
         size: u64,
         spoil: Option<(u64, Spoil)>,
+    ) -> Self {
+        Self::build(federation, member, size, spoil, None)
+    }
+
+    fn build(
+        federation: &Federation,
+        member: &str,
+        size: u64,
+        spoil: Option<(u64, Spoil)>,
+        other_from: Option<(u64, u32)>,
     ) -> Self {
         let mut log = Self {
             id: federation.log(member),
@@ -56,6 +78,7 @@ impl Log {
             origin: federation.origin(member),
             entries: Vec::new(),
             tree: MemoryTree::default(),
+            other_from,
         };
         let mut head = LogHead::new(log.id);
         for position in 0..size {
@@ -69,12 +92,13 @@ impl Log {
 
     fn sign(&self, federation: &Federation, head: &mut LogHead, spoil: Option<Spoil>) -> Bytes {
         // Payloads are withheld: what is tested here is headers.
+        let other = self.other_from.filter(|(at, _)| *at <= head.size());
         let draft = Draft {
             charter_version: 1,
             key_id: TRANSACTION,
-            incarnation: 1,
+            incarnation: other.map_or(1, |(_, incarnation)| incarnation),
             recorded_hour: 1,
-            payload_commitment: Commitment::new([3; 32]),
+            payload_commitment: Commitment::new([3 + u8::from(other.is_some()); 32]),
             payload_size: 512,
             audience: Audience::Limited,
         };

@@ -91,6 +91,7 @@ pub fn kind_name(frame: &Frame) -> &'static str {
         Some(Kind::Charter(_)) => "charter",
         Some(Kind::KeyGrant(_)) => "key_grant",
         Some(Kind::Ack(_)) => "ack",
+        Some(Kind::Evidence(_)) => "evidence",
         Some(Kind::Problem(_)) => "problem",
         Some(Kind::StartQuestion(_)) => "start_question",
         Some(Kind::StartAnswer(_)) => "start_answer",

@@ -92,10 +92,10 @@ fn entry(member: &str) -> MemberEntry {
     }
 }
 
-/// The charter as everybody has it, and the steward's key.
+/// The charter as everybody has it, and the stewards' keys.
 #[derive(Clone)]
 pub struct Federation {
-    steward: SigningKey,
+    stewards: Vec<SigningKey>,
     pub history: CharterHistory,
 }
 
@@ -107,9 +107,16 @@ impl Federation {
 
     /// As [`Federation::found`], of other members.
     pub fn of(members: &[&str]) -> Self {
-        let steward = key("steward", 1);
+        Self::governed_by(1, members)
+    }
+
+    /// As [`Federation::of`], with several stewards, more than half of whom sign each version.
+    pub fn governed_by(stewards: u32, members: &[&str]) -> Self {
+        let stewards: Vec<_> = (1..=stewards).map(|ordinal| key("steward", ordinal)).collect();
         let mut draft = Draft::found(Environment::Test);
-        draft.add_steward("Region", steward.public());
+        for steward in &stewards {
+            draft.add_steward("Region", steward.public());
+        }
         for member in members {
             let keys = [key(member, TRANSACTION), key(member, CHECKPOINT)];
             let card = make_card(&entry(member), &FederationId::FOUNDING, &keys).expect("a card");
@@ -118,9 +125,11 @@ impl Federation {
         draft.set_authority(vec![0x30; 64].into(), members.iter().map(|member| name(member)));
         draft.add_subject_epoch(|epoch| key_commitment(epoch, &subject_key(epoch)));
         let mut proposal = draft.propose().expect("a proposal");
-        proposal.sign(&steward).expect("a steward");
+        for steward in &stewards {
+            proposal.sign(steward).expect("a steward");
+        }
         let first = proposal.finish().expect("version 1");
-        Self { steward, history: CharterHistory::found(first).expect("a federation") }
+        Self { stewards, history: CharterHistory::found(first).expect("a federation") }
     }
 
     pub fn id(&self) -> FederationId {
@@ -137,13 +146,26 @@ impl Federation {
 
     /// The next version, signed and followed by the federation; gateways learn it by themselves.
     pub fn publish(&mut self, change: impl FnOnce(&mut Draft)) -> Charter {
+        let all: Vec<usize> = (0..self.stewards.len()).collect();
+        self.publish_by(&all, change)
+    }
+
+    /// As [`Federation::publish`], signed by some of the stewards, counted from 0.
+    pub fn publish_by(&mut self, by: &[usize], change: impl FnOnce(&mut Draft)) -> Charter {
         let mut draft = Draft::next(&self.history).expect("a draft");
         change(&mut draft);
-        let mut proposal = draft.propose().expect("a proposal");
-        proposal.sign(&self.steward).expect("a steward");
-        let charter = proposal.finish().expect("signed");
+        let charter = self.sign(draft, by);
         let _ = self.history.offer(charter.clone()).expect("a valid successor");
         charter
+    }
+
+    /// A draft, finished by some of the stewards.
+    pub fn sign(&self, draft: Draft, by: &[usize]) -> Charter {
+        let mut proposal = draft.propose().expect("a proposal");
+        for steward in by {
+            proposal.sign(&self.stewards[*steward]).expect("a steward");
+        }
+        proposal.finish().expect("signed")
     }
 }
 

@@ -16,6 +16,7 @@ pub const FILES: &[&str] = &[
     "sundbro/ledger/v1/payload.proto",
     "sundbro/ledger/v1/charter.proto",
     "sundbro/ledger/v1/retrieval.proto",
+    "sundbro/ledger/v1/evidence.proto",
     "sundbro/federation/v1/federation.proto",
     "sundbro/federation/v1/retrieval.proto",
     "sundbro/gateway/v1/coverage.proto",

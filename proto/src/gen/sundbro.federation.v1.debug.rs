@@ -25,9 +25,10 @@ impl ::core::fmt::Debug for frame::Kind {
             Self::Charter(it) => f.debug_tuple("Charter").field(&it).finish(),
             Self::KeyGrant(it) => f.debug_tuple("KeyGrant").field(&it).finish(),
             Self::Problem(it) => f.debug_tuple("Problem").field(&it).finish(),
+            Self::Ack(it) => f.debug_tuple("Ack").field(&it).finish(),
+            Self::Evidence(it) => f.debug_tuple("Evidence").field(&it).finish(),
             Self::StartQuestion(it) => f.debug_tuple("StartQuestion").field(&it).finish(),
             Self::StartAnswer(it) => f.debug_tuple("StartAnswer").field(&it).finish(),
-            Self::Ack(it) => f.debug_tuple("Ack").field(&it).finish(),
         }
     }
 }
@@ -202,6 +203,13 @@ impl ::core::fmt::Debug for Ack {
         f.debug_struct("Ack")
             .field("log_id", &crate::withheld::one(&self.log_id))
             .field("durable_size", &self.durable_size)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for EvidenceFrame {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("EvidenceFrame")
+            .field("evidence", &crate::withheld::one(&self.evidence))
             .finish()
     }
 }

@@ -18,12 +18,12 @@ pub struct SynchroniseResponse {
 /// One step of replication. At most 1 MiB encoded.
 ///
 /// An unknown kind ends the stream with a Problem; which kinds may be sent follows from the protocol version that
-/// Hello settled. Numbers set aside: 10 Manifest, 12 Credit, 13 Evidence.
+/// Hello settled. Numbers set aside: 10 Manifest, 12 Credit.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Frame {
     /// What it says.
-    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 11")]
+    #[prost(oneof = "frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15")]
     pub kind: ::core::option::Option<frame::Kind>,
 }
 /// Nested message and enum types in `Frame`.
@@ -59,15 +59,18 @@ pub mod frame {
         /// Why something is not done, or why the stream ends.
         #[prost(message, tag = "9")]
         Problem(super::Problem),
+        /// How much of the receiver's own log is durable at the sender.
+        #[prost(message, tag = "11")]
+        Ack(super::Ack),
+        /// That a member signed two histories of its log.
+        #[prost(message, tag = "13")]
+        Evidence(super::EvidenceFrame),
         /// Whether the sender may sign.
         #[prost(message, tag = "14")]
         StartQuestion(super::StartQuestion),
         /// What the sender answers for.
         #[prost(message, tag = "15")]
         StartAnswer(super::StartAnswer),
-        /// How much of the receiver's own log is durable at the sender.
-        #[prost(message, tag = "11")]
-        Ack(super::Ack),
     }
 }
 /// The first frame of each side.
@@ -339,6 +342,15 @@ pub struct Ack {
     /// Every entry below this position, and every blob of theirs that is for the sender, is durable at the sender.
     #[prost(uint64, tag = "2")]
     pub durable_size: u64,
+}
+/// Evidence that the sender holds and the receiver may lack: after Hello, and whenever there is more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct EvidenceFrame {
+    /// Canonical sundbro.ledger.v1.Evidence. The receiver judges it by its own charter; what is malformed, or holds a
+    /// signature that does not verify, ends the stream with BAD_EVIDENCE.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub evidence: ::prost::bytes::Bytes,
 }
 /// What a blob is. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -408,3 +408,64 @@ impl ::core::fmt::Debug for ReceiptMember {
             .finish()
     }
 }
+impl ::core::fmt::Debug for evidence::Contradiction {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        match self {
+            Self::TwoEntries(it) => f.debug_tuple("TwoEntries").field(&it).finish(),
+            Self::TwoCheckpoints(it) => f.debug_tuple("TwoCheckpoints").field(&it).finish(),
+            Self::TwoTrees(it) => f.debug_tuple("TwoTrees").field(&it).finish(),
+        }
+    }
+}
+impl ::core::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Evidence")
+            .field("format", &self.format)
+            .field("contradiction", &self.contradiction)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for TwoEntries {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("TwoEntries")
+            .field("a", &crate::withheld::one(&self.a))
+            .field("b", &crate::withheld::one(&self.b))
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for TwoCheckpoints {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("TwoCheckpoints")
+            .field("a", &crate::withheld::one(&self.a))
+            .field("b", &crate::withheld::one(&self.b))
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for TwoTrees {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("TwoTrees")
+            .field("position", &self.position)
+            .field("a", &self.a)
+            .field("b", &self.b)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for TreeSide {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("TreeSide")
+            .field("checkpoint", &crate::withheld::one(&self.checkpoint))
+            .field("leaf_hash", &crate::withheld::one(&self.leaf_hash))
+            .field("inclusion_proof", &crate::withheld::all(&self.inclusion_proof))
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for EvidenceFile {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("EvidenceFile")
+            .field("format", &self.format)
+            .field("heads", &self.heads)
+            .field("members", &self.members)
+            .field("evidence", &crate::withheld::one(&self.evidence))
+            .finish()
+    }
+}

@@ -1343,3 +1343,100 @@ impl AcknowledgementStatus {
         }
     }
 }
+/// Two things that the writer of one log signed, of which it may have signed one. At most 163,840 bytes.
+///
+/// Its digest is the SHA-256 of `"sundbro/v1/evidence\n" || evidence`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Evidence {
+    /// Format of this message. Always 1.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// What contradicts what.
+    #[prost(oneof = "evidence::Contradiction", tags = "2, 3, 4")]
+    pub contradiction: ::core::option::Option<evidence::Contradiction>,
+}
+/// Nested message and enum types in `Evidence`.
+pub mod evidence {
+    /// What contradicts what.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Contradiction {
+        /// Two entries of one position.
+        #[prost(message, tag = "2")]
+        TwoEntries(super::TwoEntries),
+        /// Two roots of one size.
+        #[prost(message, tag = "3")]
+        TwoCheckpoints(super::TwoCheckpoints),
+        /// Two trees with different entries at one position.
+        #[prost(message, tag = "4")]
+        TwoTrees(super::TwoTrees),
+    }
+}
+/// Two entries of one log and position. Both signatures hold.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TwoEntries {
+    /// The entry, header and signature, that is the lower one bytewise.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub a: ::prost::bytes::Bytes,
+    /// The other one.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub b: ::prost::bytes::Bytes,
+}
+/// Two checkpoints of one log and size with different roots. Both signatures hold.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TwoCheckpoints {
+    /// The note that is the lower one bytewise, with the signature of its log and no other.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub a: ::prost::bytes::Bytes,
+    /// The other one, likewise.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub b: ::prost::bytes::Bytes,
+}
+/// Two trees of one log, of any sizes, that hold different entries at one position.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TwoTrees {
+    /// The position.
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    /// The tree whose leaf hash is the lower one bytewise.
+    #[prost(message, optional, tag = "2")]
+    pub a: ::core::option::Option<TreeSide>,
+    /// The other one.
+    #[prost(message, optional, tag = "3")]
+    pub b: ::core::option::Option<TreeSide>,
+}
+/// What one signed tree holds at the position.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TreeSide {
+    /// The checkpoint, with the signature of its log and no other. Larger than the position.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub checkpoint: ::prost::bytes::Bytes,
+    /// Leaf hash of the entry at the position, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+    /// Inclusion proof of that leaf in the tree (RFC 6962 section 2.1.1). At most 64 hashes.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub inclusion_proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Evidence that verifies offline, from the federation id alone. At most 16 MiB.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct EvidenceFile {
+    /// Format of this file. Always 1.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Charter heads from version 1 to the newest that the writer had, in order.
+    #[prost(message, repeated, tag = "2")]
+    pub heads: ::prost::alloc::vec::Vec<ReceiptHead>,
+    /// The entries of the log's member at the charter versions used and at the newest, in order of version.
+    #[prost(message, repeated, tag = "3")]
+    pub members: ::prost::alloc::vec::Vec<ReceiptMember>,
+    /// Canonical Evidence.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub evidence: ::prost::bytes::Bytes,
+}

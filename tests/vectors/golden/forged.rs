@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::json;
 use sundbro_ledger::blob::Blob;
+use sundbro_ledger::book::BookError;
 use sundbro_ledger::canonical;
 use sundbro_ledger::history::CharterHistory;
 use sundbro_ledger::ids::{FederationId, RootHash};
@@ -68,9 +69,9 @@ fn step_of(error: &ReceiptError) -> u32 {
         ReceiptError::NotAReceipt
         | ReceiptError::NotCanonical
         | ReceiptError::Format { .. }
-        | ReceiptError::NoHeads
+        | ReceiptError::Book(BookError::NoHeads)
         | ReceiptError::Missing(_) => 0,
-        ReceiptError::Unexpected(_) | ReceiptError::NewestEntryMissing { .. } => 2,
+        ReceiptError::Unexpected(_) | ReceiptError::Book(BookError::NewestEntryMissing { .. }) => 2,
         ReceiptError::Retrieval(error) => match error {
             RetrievalError::Key { message: "entry", .. }
             | RetrievalError::Signature { message: "entry" }

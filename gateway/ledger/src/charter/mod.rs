@@ -4,6 +4,7 @@
 //! on the version before. [`CharterHistory`](crate::history::CharterHistory) judges that, and holds only what passed.
 
 mod head;
+mod healing;
 mod succession;
 mod wire;
 
@@ -19,6 +20,7 @@ pub use self::head::{
     MAX_AUTHORITIES, MAX_BRANCHES, MAX_CERTIFICATE_LEN, MAX_HEAD_LEN, MAX_STEWARDS,
     MAX_SUBJECT_EPOCHS, Steward, SubjectEpoch,
 };
+pub(crate) use self::healing::{ForkedHead, signed_twice};
 pub use self::succession::SuccessionError;
 pub(crate) use self::succession::{
     check_head_succession, check_member, check_member_succession, check_signers, verify_signatures,

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{CharterHead, Environment, Steward, StewardSignature};
-use crate::ids::{CharterDigest, FederationId, MemberName};
+use super::healing::{ForkedHead, check_healers, check_names};
+use super::{CharterHead, Environment, LogBranch, Steward, StewardSignature};
+use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
 use crate::member::{LogEpoch, MemberEntry, MemberKey, MemberState};
 use crate::signing::Purpose;
 
@@ -20,13 +21,34 @@ pub enum SuccessionError {
         /// The version offered.
         version: u64,
     },
-    /// `previous` names several heads: this version heals a fork.
+    /// `previous` names several heads, and the version before stands once.
     #[error(
-        "version {version} heals a fork of the charter, which this software cannot judge: upgrade it"
+        "version {version} heals a fork of the version before it, of which only one head is here"
     )]
-    Heals {
+    HealsNothing {
         /// The version offered.
         version: u64,
+    },
+    /// `previous` names one head, and the version before stands more than once.
+    #[error(
+        "version {version} follows one head of a version that stands twice: it has to name all of them"
+    )]
+    Unhealed {
+        /// The version offered.
+        version: u64,
+    },
+    /// Too few of those who did not sign two heads of the version before signed the one that heals.
+    #[error(
+        "{signed} of the {needed} stewards needed have signed, {excluded} who signed two heads of the version before \
+         not counted: collect the other signatures"
+    )]
+    TooFewHealers {
+        /// How many of those who may heal did.
+        signed: usize,
+        /// How many must.
+        needed: usize,
+        /// How many stewards signed two heads, and do not count.
+        excluded: usize,
     },
     /// A signature of somebody who is a steward neither of the version before nor of this one.
     #[error("steward {ordinal} is none: only stewards of the version before and added ones sign")]
@@ -70,6 +92,14 @@ pub enum SuccessionError {
     /// A subject epoch was taken away or changed.
     #[error("subject epochs are only ever added")]
     SubjectEpochsChanged,
+    /// A branch that was named is named no more, or another one in its place.
+    #[error(
+        "the branch of log {log} that goes on was named before: it stays named, and only grows"
+    )]
+    BranchTakenBack {
+        /// The log.
+        log: LogId,
+    },
     /// Somebody who knows the newest key is out, and it is still the newest.
     #[error("{name} is suspended or leaves: add a subject epoch with a new key")]
     NoNewSubjectEpoch {
@@ -118,11 +148,13 @@ pub enum SuccessionError {
     },
 }
 
-/// Checks what can be judged with heads alone: that `head` follows the last of `before`, which are versions 1 to n.
+/// Checks what can be judged with heads alone: that `head` follows the last of `before`, which are the versions in force
+/// from 1 on. Where the version just before it stands more than once, `forked` are its heads, and `head` must heal it.
 ///
 /// With `before` empty `head` is version 1, and only its signatures remain to be judged.
 pub(crate) fn check_head_succession<'a>(
     before: impl DoubleEndedIterator<Item = (&'a CharterHead, CharterDigest)>,
+    forked: &[ForkedHead<'_>],
     head: &CharterHead,
 ) -> Result<(), SuccessionError> {
     let mut before = before.rev().peekable();
@@ -130,11 +162,17 @@ pub(crate) fn check_head_succession<'a>(
     let Some(&(last, last_digest)) = before.peek() else {
         return if version == 1 { Ok(()) } else { Err(SuccessionError::OtherPrevious { version }) };
     };
-    if head.previous.len() > 1 {
-        return Err(SuccessionError::Heals { version });
-    }
-    if last.version.checked_add(1) != Some(version) || head.previous != [last_digest] {
+    let before_it = forked.first().map_or(last.version, |one| one.head.version);
+    if before_it.checked_add(1) != Some(version) {
         return Err(SuccessionError::OtherPrevious { version });
+    }
+    match forked {
+        [] if head.previous.len() > 1 => return Err(SuccessionError::HealsNothing { version }),
+        [] if head.previous != [last_digest] => {
+            return Err(SuccessionError::OtherPrevious { version });
+        }
+        [] => {}
+        forked => check_names(head, forked)?,
     }
     if (last.environment, head.environment) == (Environment::Production, Environment::Test) {
         return Err(SuccessionError::BackToTest);
@@ -142,6 +180,7 @@ pub(crate) fn check_head_succession<'a>(
     if !head.subject_epochs.starts_with(&last.subject_epochs) {
         return Err(SuccessionError::SubjectEpochsChanged);
     }
+    check_branches(last, head)?;
     let kept = |steward: &Steward| {
         last.steward(steward.ordinal).is_some_and(|before| before.key == steward.key)
     };
@@ -153,6 +192,19 @@ pub(crate) fn check_head_succession<'a>(
     for (earlier, _) in before {
         if let Some(&ordinal) = added.iter().find(|ordinal| earlier.steward(**ordinal).is_some()) {
             return Err(SuccessionError::StewardOrdinalReused { ordinal });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every branch named before is still named, at the same size with the same root or at a larger one. So the
+/// newest version says all, and entries that a branch left out stay out.
+fn check_branches(last: &CharterHead, head: &CharterHead) -> Result<(), SuccessionError> {
+    for before in &last.branches {
+        let now = head.branches.iter().find(|now| now.log_id == before.log_id);
+        let goes_on = |now: &LogBranch| now == before || now.size > before.size;
+        if !now.is_some_and(goes_on) {
+            return Err(SuccessionError::BranchTakenBack { log: before.log_id });
         }
     }
     Ok(())
@@ -182,20 +234,24 @@ pub(crate) fn verify_signatures(
     Ok(())
 }
 
-/// Checks that enough stewards signed: a threshold of those of the version before, and every one that this version
-/// adds. Version 1 (`last` is `None`) adds all of its own.
+/// Checks that enough stewards signed: a threshold of those of the last version in force, or of a version that heals
+/// more than half of those who may heal, and every one that this version adds. Version 1 (`last` is `None`) adds all of
+/// its own.
 pub(crate) fn check_signers(
     last: Option<&CharterHead>,
+    forked: &[ForkedHead<'_>],
     head: &CharterHead,
     signatures: &[StewardSignature],
 ) -> Result<(), SuccessionError> {
     let before = |ordinal: u32| last.and_then(|last| last.steward(ordinal));
     let of_last = signatures.iter().filter(|one| before(one.ordinal).is_some()).count();
-    if let Some(last) = last
-        && of_last < last.threshold as usize
-    {
-        let threshold = last.threshold;
-        return Err(SuccessionError::TooFewSignatures { signed: of_last, threshold });
+    match last {
+        Some(last) if !forked.is_empty() => check_healers(last, head, signatures, forked)?,
+        Some(last) if of_last < last.threshold as usize => {
+            let threshold = last.threshold;
+            return Err(SuccessionError::TooFewSignatures { signed: of_last, threshold });
+        }
+        _ => {}
     }
     let signed = |ordinal: u32| signatures.iter().any(|one| one.ordinal == ordinal);
     let silent = |one: &&Steward| before(one.ordinal).is_none() && !signed(one.ordinal);
@@ -298,12 +354,14 @@ mod tests {
     fn a_head_follows_the_one_version_before_it() {
         let first = head(1, &[]);
         let check = |next: &CharterHead| {
-            check_head_succession([(&first, CharterDigest::new([7; 32]))].into_iter(), next)
+            let before = [(&first, CharterDigest::new([7; 32]))].into_iter();
+            check_head_succession(before, &[], next)
         };
         let other = |version| Err(SuccessionError::OtherPrevious { version });
         assert_eq!(check(&head(2, &[7])), Ok(()));
         assert_eq!(check(&head(2, &[8])), other(2), "the version, but another head before it");
         assert_eq!(check(&head(3, &[7])), other(3), "the head before it, but another version");
-        assert_eq!(check(&head(2, &[7, 8])), Err(SuccessionError::Heals { version: 2 }));
+        let heals = check(&head(2, &[7, 8]));
+        assert_eq!(heals, Err(SuccessionError::HealsNothing { version: 2 }));
     }
 }

@@ -113,7 +113,31 @@ impl CharterHistory {
         }
         let purpose = KeyPurpose::Transaction;
         let asked = KeyUse { key_id, purpose, log_epoch: owner.epoch, at: position };
-        verdict(judge_key(named, newest, asked))
+        match judge_key(named, newest, asked) {
+            Ok(judged)
+                if self.was_another_key(&owner.member, charter_version, judged.clone(), key_id) =>
+            {
+                KeyVerdict::Invalid("a head of the version that stood twice lists another key")
+            }
+            judged => verdict(judged),
+        }
+    }
+
+    /// Whether a head of a version that stood twice, and that the version that healed it names, lists another key under
+    /// this ordinal. Who verified an entry by that head and who first saw it healed would conclude differently: so it
+    /// counts for nobody.
+    fn was_another_key(
+        &self,
+        member: &MemberName,
+        version: u64,
+        judged: JudgedKey<'_>,
+        key_id: u32,
+    ) -> bool {
+        let other = |charter: &Charter| {
+            let listed = charter.member(member).and_then(|entry| entry.key(key_id));
+            listed.is_some_and(|key| key.verifying_key() != Some(judged.key))
+        };
+        self.healed_heads(version).any(other)
     }
 
     /// The keys that may sign a checkpoint of this size, by the charter in force. Ranges may overlap; the key hash on
@@ -223,7 +247,7 @@ impl CharterHistory {
         charter_version: u64,
     ) -> Result<(&MemberEntry, &MemberEntry), NoKey> {
         self.check_held(charter_version)?;
-        let named = self.at(charter_version).and_then(|charter| charter.member(member));
+        let named = self.judging(charter_version).and_then(|charter| charter.member(member));
         let named = named.ok_or(NoKey::Invalid("the charter version named has no such member"))?;
         let newest = self.current().member(member).ok_or(NoKey::Invalid("no such member"))?;
         Ok((named, newest))
@@ -232,7 +256,7 @@ impl CharterHistory {
     fn check_held(&self, charter_version: u64) -> Result<(), NoKey> {
         match charter_version {
             0 => Err(NoKey::Invalid("there is no charter version 0")),
-            // Not here yet, or standing twice: what follows a forked version waits until it is healed.
+            // Not here yet, or standing twice: what names a forked version waits until it is healed.
             version if version > self.in_force() => Err(NoKey::Waiting),
             _ => Ok(()),
         }

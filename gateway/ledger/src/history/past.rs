@@ -21,7 +21,7 @@ impl CharterHistory {
         key_id: u32,
         position: u64,
     ) -> KeyVerdict {
-        let Some(charter) = self.at(charter_version) else {
+        let Some(charter) = self.judging(charter_version) else {
             return match self.forked_version() {
                 Some(forked) if forked <= charter_version => KeyVerdict::Waiting,
                 _ => KeyVerdict::Invalid("the charter version that the entry names is not here"),

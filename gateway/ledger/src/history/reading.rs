@@ -7,6 +7,8 @@
 use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
+use super::offering::lacks_healers;
+use super::slots::{followed, forked_before};
 use super::{CharterHistory, OfferError, Offered};
 use crate::charter::{
     Charter, CharterError, CharterHead, MAX_CHARTER_LEN, StewardSignature, check_head_succession,
@@ -66,7 +68,15 @@ impl CharterHistory {
         if let Some(settled) = self.settle_by_place(&head, digest_of(&wire.head))? {
             return Ok(OfferRead::Settled(settled));
         }
-        self.check_signed(&head, &wire.head, &signatures)?;
+        match self.check_signed(&head, &wire.head, &signatures) {
+            // Some of those who may heal signed it: it is read, and waits for the others.
+            Err(error) if lacks_healers(&error).is_some_and(|signed| signed > 0) => {}
+            Err(error) if lacks_healers(&error).is_some() => {
+                let forked = head.version.saturating_sub(1);
+                return Ok(OfferRead::Settled(Offered::Unhealed { forked }));
+            }
+            checked => checked?,
+        }
         let charter = Charter::from_signed_head(head, signatures, wire)?;
         Ok(OfferRead::Charter(Box::new(charter)))
     }
@@ -104,10 +114,12 @@ impl CharterHistory {
     ) -> Result<(), OfferError> {
         let wrong = |source| OfferError::Succession { version: head.version, source };
         let before = self.before(head.version);
-        let heads = before.iter().map(|one| (one.head(), one.digest()));
-        check_head_succession(heads, head).map_err(wrong)?;
+        let heads = followed(before).map(|one| (one.head(), one.digest()));
+        let forked = forked_before(before);
+        check_head_succession(heads, &forked, head).map_err(wrong)?;
         self.check_signatures(head, head_bytes, signatures)?;
-        check_signers(before.last().map(|last| last.head()), head, signatures).map_err(wrong)
+        let last = followed(before).next_back().map(Charter::head);
+        check_signers(last, &forked, head, signatures).map_err(wrong)
     }
 
     fn check_signatures(
@@ -116,7 +128,7 @@ impl CharterHistory {
         head_bytes: &[u8],
         signatures: &[StewardSignature],
     ) -> Result<(), OfferError> {
-        let last = self.before(head.version).last().map(|last| last.head());
+        let last = followed(self.before(head.version)).next_back().map(Charter::head);
         verify_signatures(last, head, head_bytes, signatures, &self.federation_id)
             .map_err(|source| OfferError::Succession { version: head.version, source })
     }

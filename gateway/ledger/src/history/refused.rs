@@ -8,7 +8,7 @@ use core::cmp::Ordering;
 
 use super::CharterHistory;
 use crate::ids::LogId;
-use crate::log::{InvalidReason, Refusal, WaitingReason};
+use crate::log::{InvalidReason, KeyVerdict, Refusal, WaitingReason};
 use crate::member::{KeyPurpose, MemberKey};
 use crate::transaction::Header;
 
@@ -55,8 +55,46 @@ impl CharterHistory {
         // What stands after an entry that waits is judged when that one is.
         let size = waits.as_ref().map_or(size, Refusal::position);
         let revoked = self.first_revoked(log, size, named_at)?;
-        let reason = InvalidReason::WrongKey("a later charter version ended the key before this");
-        Ok(revoked.map(|position| Refusal::Invalid { position, reason }).or(waits))
+        let reason = "a later charter version ended the key before this";
+        let size = revoked.unwrap_or(size);
+        let changed = self.first_changed_by_healing(log, size, named_at)?;
+        let refused = changed.or(revoked.map(|position| (position, reason)));
+        let invalid = |(position, why)| {
+            let reason = InvalidReason::WrongKey(why);
+            Refusal::Invalid { position, reason }
+        };
+        Ok(refused.map(invalid).or(waits))
+    }
+
+    /// The first entry that names a version which stood twice and is judged otherwise by the version that healed it. A
+    /// replica may have taken it by a head that was followed for a while.
+    fn first_changed_by_healing<E>(
+        &self,
+        log: &LogId,
+        size: u64,
+        named_at: &mut dyn FnMut(u64) -> Result<Named, E>,
+    ) -> Result<Option<(u64, &'static str)>, E> {
+        for (version, _) in self.healed_versions() {
+            let below = &mut |at| Ok(named_at(at)?.charter_version < version);
+            let mut position = partition_point(0, size, below)?;
+            while position < size {
+                let named = named_at(position)?;
+                if named.charter_version != version {
+                    break;
+                }
+                let verdict = self.judge_transaction_key(log, version, named.key_id, position);
+                if let KeyVerdict::Invalid(why) = verdict {
+                    return Ok(Some((position, why)));
+                }
+                // All entries of one key are judged alike from its first one on, up to its `to`, which is looked at above.
+                let same = &mut |at| {
+                    let next = named_at(at)?;
+                    Ok(next.charter_version == version && next.key_id == named.key_id)
+                };
+                position = partition_point(position, size, same)?;
+            }
+        }
+        Ok(None)
     }
 
     fn first_revoked<E>(

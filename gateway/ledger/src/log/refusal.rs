@@ -1,5 +1,6 @@
 //! Why a log stops or waits, each reason with a name for operators.
 
+use crate::evidence::Equivocation;
 use crate::ids::{LeafHash, LogId};
 use crate::transaction::EntryError;
 
@@ -98,6 +99,11 @@ pub enum InvalidReason {
     /// The key that it names did not sign it.
     #[error("the signature does not verify by the key that the entry names")]
     BadSignature,
+    /// The log's writer signed two histories that part here, and no charter says which one goes on.
+    #[error(
+        "the writer signed two histories of the log that part here: see `sundbro log evidence`"
+    )]
+    Equivocated(Equivocation),
 }
 
 impl InvalidReason {
@@ -114,6 +120,7 @@ impl InvalidReason {
             Self::KeyWentBack { .. } => "KEY_WENT_BACK",
             Self::WrongKey(_) => "WRONG_KEY",
             Self::BadSignature => "BAD_SIGNATURE",
+            Self::Equivocated(kind) => kind.code(),
         }
     }
 }

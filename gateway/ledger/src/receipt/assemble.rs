@@ -8,11 +8,9 @@ use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
 use super::{FORMAT, MAX_RECEIPT_LEN, ReceiptError, verify};
-use crate::charter::{Charter, signatures_to_wire};
+use crate::book::{head_of, judging_version, member_at};
 use crate::history::CharterHistory;
 use crate::ids::MemberName;
-use crate::member::MemberEntry;
-use crate::merkle::{MemoryTree, leaf_hash, proof_to_wire};
 use crate::retrieval::{Acknowledgement, Completion, Grant, Message, Request};
 
 /// What a receipt is made of, beside the charter. Everything as it was signed.
@@ -66,14 +64,16 @@ pub fn assemble(
     if let Some(acknowledgement) = &parts.acknowledgement {
         of_requester.insert(Acknowledgement::parse(&acknowledgement.message)?.charter_version);
     }
-    let of_requester = of_requester.into_iter().map(|version| (version, &request.requester));
-    let of_owner = of_owner.into_iter().map(|version| (version, &request.owner));
+    let judging = |version| judging_version(history, version);
+    let of_requester =
+        of_requester.into_iter().map(|version| (judging(version), &request.requester));
+    let of_owner = of_owner.into_iter().map(|version| (judging(version), &request.owner));
     // In order of version and name; a member that asks itself stands once.
     let wanted: BTreeSet<(u64, &MemberName)> = of_requester.chain(of_owner).collect();
     let members = wanted.into_iter().map(|(version, name)| member_at(history, version, name));
     let receipt = v1::Receipt {
         format: FORMAT,
-        heads: history.versions().map(head_of).collect(),
+        heads: history.chain().map(head_of).collect(),
         members: members.collect::<Result<_, _>>()?,
         request: Some(parts.request.clone()),
         grant: Some(parts.grant.clone()),
@@ -87,36 +87,4 @@ pub fn assemble(
     }
     verify(&receipt, Some(&history.federation_id()))?;
     Ok(receipt)
-}
-
-fn head_of(charter: &Charter) -> v1::ReceiptHead {
-    v1::ReceiptHead {
-        head: charter.head_bytes().clone(),
-        signatures: signatures_to_wire(charter.signatures()),
-    }
-}
-
-fn member_at(
-    history: &CharterHistory,
-    version: u64,
-    name: &MemberName,
-) -> Result<v1::ReceiptMember, ReceiptError> {
-    let missing = |what| ReceiptError::NotInOurCharter { what, version };
-    let charter = history.at(version).ok_or(missing("head"))?;
-    let entry = charter.member(name).ok_or(missing("member of that name"))?;
-    let mut tree = MemoryTree::new();
-    let mut index = 0;
-    for member in charter.members().values() {
-        if member.name == *name {
-            index = tree.size();
-        }
-        tree.append(leaf_hash(&member.to_bytes()));
-    }
-    let proof = tree.prove_inclusion(index).map_err(|_| missing("member of that name"))?;
-    Ok(v1::ReceiptMember {
-        charter_version: version,
-        entry: MemberEntry::to_bytes(entry),
-        index,
-        inclusion_proof: proof_to_wire(&proof),
-    })
 }

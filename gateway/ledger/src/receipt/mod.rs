@@ -7,18 +7,15 @@
 //! carries it must show both members. Whoever hands on an old receipt can leave newer versions out. Its time is proved by inclusion in an anchored audit log, not by the receipt.
 
 mod assemble;
-mod book;
-mod counts;
 
 use bytes::Bytes;
 use prost::Message as _;
 use sundbro_proto::ledger::v1;
 
 pub use self::assemble::{ReceiptParts, assemble};
-use self::book::ReceiptBook;
-use crate::charter::{HeadError, SuccessionError};
-use crate::ids::{FederationId, MemberName};
-use crate::member::MemberError;
+use crate::book::{BookError, CharterBook, check_counts};
+pub use crate::book::{MAX_HEADS as MAX_RECEIPT_HEADS, RevokedKey};
+use crate::ids::FederationId;
 use crate::retrieval::{
     Acknowledgement, AcknowledgementStatus, Completion, CompletionStatus, Grant, RegistrationError,
     RegistrationShown, Request, RetrievalError, Verified, check_acknowledgement, check_completion,
@@ -27,9 +24,6 @@ use crate::retrieval::{
 
 /// Longest receipt in bytes: thousands of charter heads of a usual size.
 pub const MAX_RECEIPT_LEN: usize = 16 << 20;
-
-/// Most charter heads of a receipt. At a kilobyte each, which is little for a head with a CA's certificate, they fill it.
-pub const MAX_RECEIPT_HEADS: usize = 16_384;
 
 /// The only format of receipts.
 const FORMAT: u32 = 1;
@@ -41,14 +35,6 @@ pub enum ReceiptError {
     /// More than 16 MiB.
     #[error("the receipt is longer than 16 MiB")]
     TooLong,
-    /// More of something than may be in it.
-    #[error("the receipt has more than {limit} {what}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there may be.
-        limit: usize,
-    },
     /// Not protobuf.
     #[error("the file is not a receipt")]
     NotAReceipt,
@@ -61,31 +47,9 @@ pub enum ReceiptError {
         /// The format.
         format: u32,
     },
-    /// There is no charter head.
-    #[error("the receipt has no charter heads: they go from version 1 to the newest one used")]
-    NoHeads,
-    /// A head breaks a rule.
-    #[error("charter head {version} in the receipt breaks a rule")]
-    Head {
-        /// Its version.
-        version: u64,
-        /// Which rule.
-        source: Box<HeadError>,
-    },
-    /// The signatures of a head are malformed.
-    #[error("the signatures of charter head {version} must ascend, none twice, each 64 bytes")]
-    HeadSignatures {
-        /// Its version.
-        version: u64,
-    },
-    /// A head does not follow the one before, or is not signed by those who must.
-    #[error("charter head {version} in the receipt does not follow the one before")]
-    Succession {
-        /// Its version.
-        version: u64,
-        /// Why.
-        source: Box<SuccessionError>,
-    },
+    /// The charter heads or member entries in it break a rule.
+    #[error("the charter in the receipt does not hold")]
+    Book(#[from] BookError),
     /// The receipt is of another federation than the one expected. Perfect in itself, and worth nothing.
     #[error("the receipt is of federation {found}, not {expected}: it proves nothing here")]
     OtherFederation {
@@ -94,59 +58,18 @@ pub enum ReceiptError {
         /// The one found.
         found: FederationId,
     },
-    /// Entries are out of order, there twice, or too many.
-    #[error("the members in the receipt must ascend by version and name, none twice, at most 16")]
-    MemberOrder,
-    /// A member entry breaks a rule.
-    #[error("a member entry at charter version {version} breaks a rule")]
-    Member {
-        /// The charter version.
-        version: u64,
-        /// Which rule.
-        source: Box<MemberError>,
-    },
-    /// An entry does not stand in the charter version that it claims, or the receipt lacks that version.
-    #[error("a member entry is not in charter version {version}")]
-    MemberNotIncluded {
-        /// The version.
-        version: u64,
-    },
-    /// Two entries of one member contradict each other: keys or log epochs changed as no charter lets them.
-    #[error("the member entry at charter version {version} does not continue the one before it")]
-    MemberSuccession {
-        /// The charter version of the later one.
-        version: u64,
-        /// Why.
-        source: Box<SuccessionError>,
-    },
     /// One of the messages that must be there is not.
     #[error("the receipt has no {0}")]
     Missing(&'static str),
     /// Something follows a refusal, an absent completion, or a message that should not be there.
     #[error("the receipt has a {0}, which must not be there")]
     Unexpected(&'static str),
-    /// An entry of requester or owner is left out that would tell of revoked keys.
-    #[error("the receipt lacks the entry of {member} at its newest charter version, {version}")]
-    NewestEntryMissing {
-        /// Whose.
-        member: MemberName,
-        /// The newest charter version in the receipt.
-        version: u64,
-    },
     /// A message breaks a rule.
     #[error("a message in the receipt is not valid")]
     Retrieval(#[from] RetrievalError),
     /// A blob contradicts the grant.
     #[error("the blobs in the receipt contradict it")]
     Registration(#[from] RegistrationError),
-    /// A part cannot be found in the charter that we hold.
-    #[error("our charter has no {what} at version {version}: fetch the newest charter")]
-    NotInOurCharter {
-        /// What is missing.
-        what: &'static str,
-        /// The version.
-        version: u64,
-    },
 }
 
 /// How a retrieval ended, by the messages in its receipt.
@@ -201,15 +124,6 @@ impl VerdictKind {
             Self::Complete => "COMPLETE",
         }
     }
-}
-
-/// A key that signed something in a receipt and was revoked by a newer charter version in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RevokedKey {
-    /// Whose.
-    pub member: MemberName,
-    /// Which.
-    pub key_id: u32,
 }
 
 /// What a valid receipt proves.
@@ -268,7 +182,10 @@ pub fn verify_bytes(
     if bytes.len() > MAX_RECEIPT_LEN {
         return Err(ReceiptError::TooLong);
     }
-    counts::check(bytes)?;
+    check_counts(bytes).map_err(|error| match error {
+        BookError::NotAFile => ReceiptError::NotAReceipt,
+        error => error.into(),
+    })?;
     let receipt = v1::Receipt::decode(bytes).map_err(|_| ReceiptError::NotAReceipt)?;
     // A later format may have fields that we do not know, and says so by its number.
     if receipt.format == FORMAT && receipt.encode_to_vec() != bytes {
@@ -290,7 +207,7 @@ pub fn verify(
     if receipt.format != FORMAT {
         return Err(ReceiptError::Format { format: receipt.format });
     }
-    let mut book = ReceiptBook::read(receipt)?;
+    let mut book = CharterBook::read(&receipt.heads, &receipt.members)?;
     let found = crate::retrieval::SignerBook::federation_id(&book);
     if let Some(expected) = expected
         && *expected != found
@@ -344,7 +261,7 @@ fn check_answers(
     receipt: &v1::Receipt,
     request: &Verified<Request>,
     grant: &Verified<Grant>,
-    book: &mut ReceiptBook,
+    book: &mut CharterBook,
 ) -> Result<Answers, ReceiptError> {
     let Some(completion) = &receipt.completion else {
         return match receipt.acknowledgement {

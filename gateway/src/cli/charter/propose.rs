@@ -1,16 +1,19 @@
 //! `sundbro charter propose`: the next version of a charter, from the one in force and what shall change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prost::Message as _;
 use sundbro_ledger::card::is_signed_as_listed;
+use sundbro_ledger::charter::LogBranch;
+use sundbro_ledger::checkpoint::UnverifiedCheckpoint;
 use sundbro_ledger::drafting::Draft;
+use sundbro_ledger::ids::{LogId, RootHash};
 use sundbro_ledger::member::Endpoint;
 use sundbro_ledger::subject::key_commitment;
 
 use super::{member, new_subject_key, print_proposal, set_authorities, usage};
-use crate::cli::files::{read_history, read_message, write_new};
+use crate::cli::files::{read, read_forked_history, read_history, read_message, write_new};
 use crate::cli::{CliError, Output};
 
 #[derive(Debug, Args)]
@@ -18,6 +21,13 @@ pub(super) struct Propose {
     /// The charters in force: files, or folders of them.
     #[arg(long, required = true, value_name = "PATH")]
     history: Vec<PathBuf>,
+    /// Heal a version that exists twice: name all of its heads. The stewards who signed two of them do not count.
+    #[arg(long)]
+    heal: bool,
+    /// Name the branch of an equivocating log that goes on, `log:size:root` in hexadecimal, or a file with the checkpoint
+    /// of that branch.
+    #[arg(long, value_name = "LOG:SIZE:ROOT|FILE")]
+    branch: Vec<String>,
     /// Add a member by its card.
     #[arg(long, value_name = "FILE")]
     add: Vec<PathBuf>,
@@ -52,16 +62,22 @@ pub(super) struct Propose {
 
 impl Propose {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
-        let history = read_history(&self.history, None)?;
-        let mut draft = Draft::next(&history).map_err(usage)?;
+        let mut draft = match self.heal {
+            true => Draft::heal(&read_forked_history(&self.history, None)?),
+            false => Draft::next(&read_history(&self.history, None)?),
+        }
+        .map_err(usage)?;
+        for branch in &self.branch {
+            draft.set_branch(read_branch(branch)?);
+        }
         for card in &self.add {
             draft.add_member(&read_message(card, "member card")?).map_err(usage)?;
         }
         for card in &self.replace {
             let message = read_message(card, "member card")?;
+            let before = draft.members().clone();
             let name = draft.replace_member(&message).map_err(usage)?;
-            let before = history.current().member(&name);
-            if before.is_some_and(|before| !is_signed_as_listed(&message, before)) {
+            if before.get(&name).is_some_and(|before| !is_signed_as_listed(&message, before)) {
                 eprintln!(
                     "warning: no key that the charter lists for {name} signed its card: ask {name} on another way whether \
                      it made it"
@@ -128,4 +144,17 @@ impl Propose {
         print_proposal(&proposal, &self.out, output);
         Ok(())
     }
+}
+
+/// Reads a branch as it is named, or takes it from a checkpoint of it. Whose log it is and who signed it is not judged here:
+/// the stewards who sign the version say so.
+fn read_branch(text: &str) -> Result<LogBranch, CliError> {
+    let wrong = || usage("--branch is log:size:root in hexadecimal, or a file with a checkpoint");
+    if let [log, size, root] = text.split(':').collect::<Vec<_>>()[..] {
+        let log_id = LogId::from_hex(log).map_err(usage)?;
+        let root = RootHash::from_hex(root).map_err(usage)?;
+        return Ok(LogBranch { log_id, size: size.parse().map_err(|_| wrong())?, root });
+    }
+    let note = UnverifiedCheckpoint::parse(&read(Path::new(text))?).map_err(|_| wrong())?;
+    Ok(LogBranch { log_id: note.log_id(), size: note.size(), root: *note.root() })
 }

@@ -263,7 +263,7 @@ fn has_too_much(write: &WriteView, logs: &KnownLogs) -> Result<bool, StoreError>
 }
 
 /// Deletes every derived row.
-pub(super) fn clear(write: &WriteView) -> Result<(), StoreError> {
+pub(crate) fn clear(write: &WriteView) -> Result<(), StoreError> {
     for table in crate::tables::of(StoreFile::Index) {
         if table.name != INDEX_META.name {
             write.clear(table)?;

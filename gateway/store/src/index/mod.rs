@@ -6,6 +6,7 @@ mod query;
 mod roots;
 pub(crate) mod rows;
 
+use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::history::{CharterHistory, Named};
 use sundbro_ledger::ids::{
     Commitment, LeafHash, LogId, MemberName, RecordId, RootHash, SubjectTag,
@@ -16,9 +17,9 @@ use sundbro_proto::ledger::v1::RecordDetail;
 use crate::error::StoreError;
 
 pub(crate) use basis::bind;
-pub(crate) use fold::{Late, fold_all, fold_into};
+pub(crate) use fold::{Late, clear as clear_index, fold_all, fold_into};
 
-/// Whose log it is, and how much of it has an effect: the charter history answers.
+/// Whose log it is, and how much of it has an effect: the charter history answers, for the evidence too.
 pub trait LogOwners {
     /// The member that writes this log, and which of its logs it is, from 1. `None`: no charter here names the log, and
     /// nothing of it is folded yet.
@@ -35,6 +36,9 @@ pub trait LogOwners {
         size: u64,
         named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
     ) -> Result<Option<Refusal>, StoreError>;
+
+    /// What evidence does to its log, by the charters followed now.
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect;
 }
 
 impl LogOwners for CharterHistory {
@@ -49,6 +53,10 @@ impl LogOwners for CharterHistory {
         named_at: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
     ) -> Result<Option<Refusal>, StoreError> {
         CharterHistory::first_refused(self, log, size, named_at)
+    }
+
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        evidence.effect(self)
     }
 }
 

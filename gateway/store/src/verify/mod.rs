@@ -333,7 +333,7 @@ fn rows(db: &Db, files: &Files, report: &mut Report) {
 /// Adds log and position to a damage, where the key of its row tells them.
 fn place(files: &Files, table: &Table, key: &[u8], mut damage: Damage) -> Damage {
     let (log, position) = match table.name {
-        "logs" | "log_states" | "checkpoints" | "cursors" | "own_observed" => {
+        "logs" | "log_states" | "checkpoints" | "cursors" | "own_observed" | "evidence" => {
             (key.get(..32).and_then(|id| LogId::try_from(id).ok()), None)
         }
         "wanted" | "newest" | "voids" | "pending" | "unknowns" => {

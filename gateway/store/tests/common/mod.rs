@@ -12,6 +12,7 @@ use sundbro_ledger::blob::Blob;
 use sundbro_ledger::checkpoint::{
     Checkpoint, Origin, UnverifiedCheckpoint, VerifiedCheckpoint, sign_checkpoint,
 };
+use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::history::Named;
 use sundbro_ledger::ids::{Commitment, FederationId, LogId, MemberName, SubjectTag};
 use sundbro_ledger::log::{InvalidReason, KeyBook, KeyVerdict, LogHead, Refusal};
@@ -71,6 +72,11 @@ impl Member {
 
     pub fn open(&self, dir: &Path) -> Store {
         Store::open(dir, self.options()).expect("store opens")
+    }
+
+    /// The key of its checkpoints.
+    pub fn checkpoint_key(&self) -> VerifyingKey {
+        self.checkpoint.public()
     }
 
     /// Reads back what another member's checkpoint note says, with this member's key.
@@ -150,6 +156,36 @@ impl LogOwners for Keys {
     ) -> Result<Option<Refusal>, StoreError> {
         Ok(None)
     }
+
+    /// All of it counts.
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        match (evidence.parting(), evidence.size()) {
+            (Some(position), _) => EvidenceEffect::PartsAt(position),
+            (None, size) => size.map_or(EvidenceEffect::None, EvidenceEffect::PartsBelow),
+        }
+    }
+}
+
+/// The same, and a charter that names the branch that goes on: no evidence counts.
+pub struct Settles<'a>(pub &'a Keys);
+
+impl LogOwners for Settles<'_> {
+    fn log_owner(&self, log: &LogId) -> Option<(MemberName, u32)> {
+        self.0.log_owner(log)
+    }
+
+    fn first_refused(
+        &self,
+        _: &LogId,
+        _: u64,
+        _: &mut dyn FnMut(u64) -> Result<Named, StoreError>,
+    ) -> Result<Option<Refusal>, StoreError> {
+        Ok(None)
+    }
+
+    fn effect(&self, _: &Evidence) -> EvidenceEffect {
+        EvidenceEffect::None
+    }
 }
 
 /// The same, and a charter that takes back every entry from a position on.
@@ -172,6 +208,10 @@ impl LogOwners for TakesBack<'_> {
         }
         assert_eq!(named_at(position)?, Named { charter_version: 1, key_id: 1 });
         Ok(Some(Refusal::Invalid { position, reason: InvalidReason::WrongKey("taken back") }))
+    }
+
+    fn effect(&self, evidence: &Evidence) -> EvidenceEffect {
+        self.0.effect(evidence)
     }
 }
 

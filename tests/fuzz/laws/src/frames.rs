@@ -57,6 +57,7 @@ fn kind(kind: Kind) -> Verdict {
         | Kind::StartQuestion(_)
         | Kind::Problem(_)
         | Kind::Ack(_) => Verdict::Taken,
+        Kind::Evidence(frame) => crate::evidence::evidence(&frame.evidence),
     }
 }
 

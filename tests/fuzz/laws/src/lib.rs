@@ -8,6 +8,7 @@
 pub mod charters;
 pub mod documents;
 pub mod entries;
+pub mod evidence;
 pub mod frames;
 pub mod names;
 pub mod notes;
@@ -74,6 +75,7 @@ targets! {
     "card", 8_192, charters::card, "a card that is believed has the entry that its member signed";
     "request", 8_192, retrievals::messages, "a message of a retrieval that is read is written back to the same bytes; only the signed one verifies";
     "receipt", 65_536, retrievals::receipt, "a receipt that verifies is canonical and holds what was signed; unpinned it is never more than that";
+    "evidence", 65_536, evidence::evidence, "evidence that is read has one encoding, and what convicts was signed twice";
     "frame", 65_536, frames::frame, "a frame that is read is written and read again as the same, and what it carries keeps the other laws";
     "cda", 65_536, documents::cda, "what a CDA document says does not depend on comments or a byte order mark; a refusal shows no number of its content";
     "fhir", 65_536, documents::fhir, "what a Bundle says does not depend on white space or the order of names; a refusal shows no number of its content";

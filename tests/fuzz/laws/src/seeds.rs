@@ -48,6 +48,10 @@ fn good_and_hard(target: &str) -> Vec<Vec<u8>> {
         "card" => vec![world.card.encode_to_vec()],
         "request" => messages(world),
         "receipt" => world.receipts.iter().map(prost::Message::encode_to_vec).collect(),
+        "evidence" => {
+            let plain = crate::evidence::samples().iter().map(|one| one.to_bytes().to_vec());
+            plain.chain(crate::evidence::files()).collect()
+        }
         "frame" => frames(world),
         "cda" => vec![bytes(include_bytes!("../seeds/small.xml")), deep("<a>")],
         "fhir" => vec![bytes(include_bytes!("../seeds/small.json")), deep("{\"a\":["), deep("[")],

@@ -1,25 +1,24 @@
-//! Counts what a receipt file holds before anything of it is decoded.
+//! Counts what a file for outsiders holds before anything of it is decoded.
 //!
 //! An empty element takes two bytes in a file and many times as much in memory, so a length alone bounds nothing: sixteen
 //! megabytes of them would take half a gigabyte. Here the bytes are walked and nothing is kept.
 
-use super::{MAX_RECEIPT_HEADS, ReceiptError};
+use super::{BookError, MAX_HEADS, MAX_MEMBERS};
 use crate::charter::MAX_SIGNATURES;
 use crate::merkle::MAX_PROOF_HASHES;
-use crate::receipt::book::MAX_RECEIPT_MEMBERS;
 use crate::signing::SIGNATURE_LEN;
 
-/// Field numbers of `Receipt`, `ReceiptHead` and `ReceiptMember`.
+/// Field numbers of `Receipt` and `EvidenceFile`, of `ReceiptHead` and `ReceiptMember`.
 const HEADS: u64 = 2;
 const MEMBERS: u64 = 3;
 const SIGNATURES_OF_A_HEAD: u64 = 2;
 const PROOF_OF_A_MEMBER: u64 = 4;
 
-/// Refuses a file that holds more of something than a receipt may.
-pub(super) fn check(receipt: &[u8]) -> Result<(), ReceiptError> {
-    let mut heads = Count::up_to(MAX_RECEIPT_HEADS, "charter heads");
-    let mut members = Count::up_to(MAX_RECEIPT_MEMBERS, "member entries");
-    for field in Fields(receipt) {
+/// Refuses a file that holds more of something than it may.
+pub(crate) fn check(file: &[u8]) -> Result<(), BookError> {
+    let mut heads = Count::up_to(MAX_HEADS, "charter heads");
+    let mut members = Count::up_to(MAX_MEMBERS, "member entries");
+    for field in Fields(file) {
         match field? {
             (HEADS, head) => {
                 heads.one_more()?;
@@ -35,21 +34,21 @@ pub(super) fn check(receipt: &[u8]) -> Result<(), ReceiptError> {
     Ok(())
 }
 
-fn check_head(head: &[u8]) -> Result<(), ReceiptError> {
+fn check_head(head: &[u8]) -> Result<(), BookError> {
     let mut signatures = Count::up_to(MAX_SIGNATURES, "signatures of one head");
     for field in Fields(head) {
         if let (SIGNATURES_OF_A_HEAD, signature) = field? {
             signatures.one_more()?;
             // Short ones could still be two million in all.
             if signature.len() < SIGNATURE_LEN {
-                return Err(ReceiptError::NotAReceipt);
+                return Err(BookError::NotAFile);
             }
         }
     }
     Ok(())
 }
 
-fn check_member(member: &[u8]) -> Result<(), ReceiptError> {
+fn check_member(member: &[u8]) -> Result<(), BookError> {
     let mut hashes = Count::up_to(MAX_PROOF_HASHES, "hashes in one proof");
     for field in Fields(member) {
         if let (PROOF_OF_A_MEMBER, _) = field? {
@@ -70,8 +69,8 @@ impl Count {
         Self { left: limit, limit, what }
     }
 
-    fn one_more(&mut self) -> Result<(), ReceiptError> {
-        let too_many = ReceiptError::TooMany { what: self.what, limit: self.limit };
+    fn one_more(&mut self) -> Result<(), BookError> {
+        let too_many = BookError::TooMany { what: self.what, limit: self.limit };
         self.left = self.left.checked_sub(1).ok_or(too_many)?;
         Ok(())
     }
@@ -81,7 +80,7 @@ impl Count {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u64, &'a [u8]), ReceiptError>;
+    type Item = Result<(u64, &'a [u8]), BookError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.is_empty() {
@@ -90,7 +89,7 @@ impl<'a> Iterator for Fields<'a> {
                 Some(Some(field)) => return Some(Ok(field)),
                 None => {
                     self.0 = &[];
-                    return Some(Err(ReceiptError::NotAReceipt));
+                    return Some(Err(BookError::NotAFile));
                 }
             }
         }
@@ -151,12 +150,11 @@ mod tests {
     #[test]
     fn counts_heads_signatures_members_and_hashes() {
         let signature = field(2, &[1; 68]);
-        for (what, one, limit) in [
-            ("charter heads", field(2, &[]), MAX_RECEIPT_HEADS),
-            ("member entries", field(3, &[]), 16),
-        ] {
+        for (what, one, limit) in
+            [("charter heads", field(2, &[]), MAX_HEADS), ("member entries", field(3, &[]), 16)]
+        {
             assert_eq!(check(&many(&one, limit)), Ok(()), "{what}");
-            let too_many = Err(ReceiptError::TooMany { what, limit });
+            let too_many = Err(BookError::TooMany { what, limit });
             assert_eq!(check(&many(&one, limit + 1)), too_many);
         }
         for (what, outer, one, limit) in [
@@ -165,13 +163,13 @@ mod tests {
         ] {
             let inside = |times| field(outer, &many(&one, times));
             assert_eq!(check(&[inside(limit), inside(limit)].concat()), Ok(()), "{what}");
-            let too_many = Err(ReceiptError::TooMany { what, limit });
+            let too_many = Err(BookError::TooMany { what, limit });
             assert_eq!(check(&[inside(limit), inside(limit + 1)].concat()), too_many);
         }
         let signed = |len: usize| check(&field(2, &field(2, &vec![1; len])));
         assert_eq!(signed(SIGNATURE_LEN), Ok(()));
         for too_short in [0, SIGNATURE_LEN - 1] {
-            assert_eq!(signed(too_short), Err(ReceiptError::NotAReceipt));
+            assert_eq!(signed(too_short), Err(BookError::NotAFile));
         }
     }
 
@@ -188,7 +186,7 @@ mod tests {
             ("a group", &[0x13, 0x14]),
             ("inside a head", &[0x12, 1, 0x08]),
         ] {
-            assert_eq!(check(bytes), Err(ReceiptError::NotAReceipt), "{what}");
+            assert_eq!(check(bytes), Err(BookError::NotAFile), "{what}");
         }
     }
 }

@@ -1,59 +1,79 @@
-//! Heads and member entries in a receipt, checked, as the place where its keys are looked up.
+//! What a file for outsiders proves about the charter: heads and member entries, from the federation id alone.
+//!
+//! Receipts and evidence carry the same: heads from version 1 on, and of the members concerned their entries with a proof
+//! that they stand in a head. Here they are checked, and here the keys of what the file is about are looked up.
+
+mod chain;
+mod counts;
+mod error;
+mod write;
 
 use std::collections::BTreeMap;
 
 use sundbro_proto::ledger::v1;
 
-use super::{MAX_RECEIPT_HEADS, ReceiptError, RevokedKey};
-use crate::charter::{
-    CharterHead, StewardSignature, check_head_succession, check_member, check_signers, digest_of,
-    signatures_from_wire, verify_signatures,
-};
+use self::chain::HeadChain;
+pub(crate) use self::counts::check as check_counts;
+pub use self::error::BookError;
+pub(crate) use self::write::{head_of, judging_version, member_at};
+use crate::charter::{check_member, digest_of};
 use crate::checkpoint::{Origin, UnverifiedCheckpoint};
 use crate::history::{KeyUse, judge_key};
-use crate::ids::{CharterDigest, FederationId, LogId, MemberName};
+use crate::ids::{FederationId, LogId, MemberName};
 use crate::log::KeyVerdict;
 use crate::member::{KeyPurpose, MemberEntry, MemberKey};
 use crate::merkle::{leaf_hash, proof_from_wire, verify_inclusion};
 use crate::retrieval::SignerBook;
 use crate::signing::VerifyingKey;
 
-/// Most member entries in a receipt: of two members, at the versions that four messages and an entry name and now.
-pub(crate) const MAX_RECEIPT_MEMBERS: usize = 16;
+/// Most charter heads in a file. At a kilobyte each, which is little for a head with a CA's certificate, they fill it.
+pub const MAX_HEADS: usize = 16_384;
 
-/// What a receipt proves about the charter, from the federation id alone.
+/// Most member entries in a file. A receipt needs the most: of two members, at the versions that four messages and an
+/// entry name and now.
+pub const MAX_MEMBERS: usize = 16;
+
+/// A key that signed something in a file and was revoked by a newer charter version in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedKey {
+    /// Whose.
+    pub member: MemberName,
+    /// Which.
+    pub key_id: u32,
+}
+
+/// What a file proves about the charter, from the federation id alone.
 #[derive(Debug)]
-pub(crate) struct ReceiptBook {
+pub(crate) struct CharterBook {
     federation: FederationId,
-    /// Versions 1 to n.
-    heads: Vec<(CharterHead, CharterDigest)>,
+    chain: HeadChain,
     entries: BTreeMap<(MemberName, u64), MemberEntry>,
-    /// Keys that were valid when they signed and that a newer entry in this receipt revokes.
+    /// Keys that were valid when they signed and that a newer entry in this file revokes.
     pub(crate) revoked: Vec<RevokedKey>,
 }
 
-impl ReceiptBook {
+impl CharterBook {
     /// Checks that the heads follow one another from version 1, each signed, and that the entries stand in them.
-    pub(crate) fn read(receipt: &v1::Receipt) -> Result<Self, ReceiptError> {
-        let first = receipt.heads.first().ok_or(ReceiptError::NoHeads)?;
-        if receipt.heads.len() > MAX_RECEIPT_HEADS {
-            return Err(ReceiptError::TooMany { what: "charter heads", limit: MAX_RECEIPT_HEADS });
+    pub(crate) fn read(
+        heads: &[v1::ReceiptHead],
+        members: &[v1::ReceiptMember],
+    ) -> Result<Self, BookError> {
+        let first = heads.first().ok_or(BookError::NoHeads)?;
+        if heads.len() > MAX_HEADS {
+            return Err(BookError::TooMany { what: "charter heads", limit: MAX_HEADS });
         }
         let federation = FederationId::new(*digest_of(&first.head).as_bytes());
-        let mut book =
-            Self { federation, heads: Vec::new(), entries: BTreeMap::new(), revoked: Vec::new() };
-        for head in &receipt.heads {
-            book.read_head(head)?;
-        }
-        if receipt.members.len() > MAX_RECEIPT_MEMBERS {
-            return Err(ReceiptError::MemberOrder);
+        let chain = HeadChain::read(heads, &federation)?;
+        let mut book = Self { federation, chain, entries: BTreeMap::new(), revoked: Vec::new() };
+        if members.len() > MAX_MEMBERS {
+            return Err(BookError::MemberOrder);
         }
         let mut last = None;
-        for member in &receipt.members {
+        for member in members {
             let entry = book.read_member(member)?;
             let key = (member.charter_version, entry.name.clone());
             if last.is_some_and(|last| last >= key) {
-                return Err(ReceiptError::MemberOrder);
+                return Err(BookError::MemberOrder);
             }
             book.check_continues(member.charter_version, &entry)?;
             book.entries.insert((entry.name.clone(), member.charter_version), entry);
@@ -62,73 +82,53 @@ impl ReceiptBook {
         Ok(book)
     }
 
-    /// The newest charter version in the receipt.
+    /// The newest charter version in the file.
     pub(crate) fn newest_version(&self) -> u64 {
-        self.heads.last().map_or(0, |(head, _)| head.version)
+        self.chain.newest_version()
     }
 
-    /// Checks that a member's entry at the newest version is there: without it a receipt could carry every head and still
+    /// Checks that a member's entry at the newest version is there: without it a file could carry every head and still
     /// keep silent about a key that the newest one revokes.
-    pub(crate) fn require_newest(&self, member: &MemberName) -> Result<(), ReceiptError> {
+    pub(crate) fn require_newest(&self, member: &MemberName) -> Result<(), BookError> {
         let version = self.newest_version();
         if self.entries.contains_key(&(member.clone(), version)) {
             return Ok(());
         }
-        Err(ReceiptError::NewestEntryMissing { member: member.clone(), version })
+        Err(BookError::NewestEntryMissing { member: member.clone(), version })
     }
 
-    fn read_head(&mut self, wire: &v1::ReceiptHead) -> Result<(), ReceiptError> {
-        let version = self.newest_version().saturating_add(1);
-        let head = CharterHead::parse(&wire.head)
-            .map_err(|source| ReceiptError::Head { version, source: Box::new(source) })?;
-        let signatures: Vec<StewardSignature> = signatures_from_wire(&wire.signatures)
-            .ok_or(ReceiptError::HeadSignatures { version })?;
-        let wrong = |source| ReceiptError::Succession { version, source: Box::new(source) };
-        let before = self.heads.iter().map(|(head, digest)| (head, *digest));
-        check_head_succession(before, &head).map_err(wrong)?;
-        let last = self.heads.last().map(|(head, _)| head);
-        verify_signatures(last, &head, &wire.head, &signatures, &self.federation).map_err(wrong)?;
-        check_signers(last, &head, &signatures).map_err(wrong)?;
-        self.heads.push((head, digest_of(&wire.head)));
-        Ok(())
-    }
-
-    fn read_member(&self, wire: &v1::ReceiptMember) -> Result<MemberEntry, ReceiptError> {
+    fn read_member(&self, wire: &v1::ReceiptMember) -> Result<MemberEntry, BookError> {
         let version = wire.charter_version;
-        let head = self.head(version).ok_or(ReceiptError::MemberNotIncluded { version })?;
+        let head = self.chain.head(version).ok_or(BookError::MemberNotIncluded { version })?;
         let entry = MemberEntry::parse(&wire.entry)
-            .map_err(|source| ReceiptError::Member { version, source: Box::new(source) })?;
+            .map_err(|source| BookError::Member { version, source: Box::new(source) })?;
         let proof = proof_from_wire(&wire.inclusion_proof)
-            .map_err(|_| ReceiptError::MemberNotIncluded { version })?;
+            .map_err(|_| BookError::MemberNotIncluded { version })?;
         let leaf = leaf_hash(&wire.entry);
         verify_inclusion(&leaf, wire.index, head.members_count, &proof, &head.members_root)
-            .map_err(|_| ReceiptError::MemberNotIncluded { version })?;
+            .map_err(|_| BookError::MemberNotIncluded { version })?;
         Ok(entry)
     }
 
     /// Holds an entry against the one before it. Stewards who sign a version in which a listed key has another public
-    /// half could otherwise make a receipt that no gateway would have written.
-    fn check_continues(&self, version: u64, entry: &MemberEntry) -> Result<(), ReceiptError> {
+    /// half could otherwise make a file that no gateway would have written.
+    fn check_continues(&self, version: u64, entry: &MemberEntry) -> Result<(), BookError> {
         let Some(before) = self.entries_of(&entry.name).next() else { return Ok(()) };
-        let wrong = |source| ReceiptError::MemberSuccession { version, source: Box::new(source) };
+        let wrong = |source| BookError::MemberSuccession { version, source: Box::new(source) };
         check_member(before, entry).map_err(wrong)
     }
 
-    fn head(&self, version: u64) -> Option<&CharterHead> {
-        let place = usize::try_from(version.checked_sub(1)?).ok()?;
-        self.heads.get(place).map(|(head, _)| head)
-    }
-
-    /// A member's entries in this receipt, the newest first.
+    /// A member's entries in this file, the newest first.
     fn entries_of(&self, member: &MemberName) -> impl Iterator<Item = &MemberEntry> {
         let range = (member.clone(), 0)..=(member.clone(), u64::MAX);
         self.entries.range(range).rev().map(|(_, entry)| entry)
     }
 
     fn judge(&mut self, member: &MemberName, version: u64, asked: KeyUse) -> KeyVerdict {
-        let Some(named) = self.entries.get(&(member.clone(), version)) else {
+        let judging = self.chain.judging(version);
+        let Some(named) = self.entries.get(&(member.clone(), judging)) else {
             return KeyVerdict::Invalid(
-                "the receipt has no entry of the signer at the charter version named",
+                "the file has no entry of the signer at the charter version named",
             );
         };
         let newest = self.entries_of(member).next().unwrap_or(named);
@@ -150,7 +150,7 @@ impl ReceiptBook {
         }
     }
 
-    /// The member and epoch of a log, by the newest entries in this receipt.
+    /// The member and epoch of a log, by the newest entries in this file.
     fn owner_of(&self, log: &LogId) -> Option<(MemberName, u32)> {
         self.entries.values().find_map(|entry| {
             let mut epochs = entry.log_epochs.iter().map(|epoch| epoch.epoch);
@@ -161,7 +161,7 @@ impl ReceiptBook {
     }
 }
 
-impl SignerBook for ReceiptBook {
+impl SignerBook for CharterBook {
     fn federation_id(&self) -> FederationId {
         self.federation
     }
@@ -173,7 +173,7 @@ impl SignerBook for ReceiptBook {
 
     fn transaction_key(&mut self, log: &LogId, version: u64, key_id: u32, at: u64) -> KeyVerdict {
         let Some((member, log_epoch)) = self.owner_of(log) else {
-            return KeyVerdict::Invalid("no member in the receipt has this log");
+            return KeyVerdict::Invalid("no member in the file has this log");
         };
         let newest = self.entries_of(&member).next();
         let end = newest.and_then(|newest| newest.log_epoch(log_epoch)?.end);
@@ -186,7 +186,7 @@ impl SignerBook for ReceiptBook {
 
     fn checkpoint_key(&mut self, checkpoint: &UnverifiedCheckpoint) -> Option<VerifyingKey> {
         let (member, epoch) = self.owner_of(&checkpoint.log_id())?;
-        // A checkpoint names no charter version: any entry in the receipt may admit its key, and the newest one that
+        // A checkpoint names no charter version: any entry in the file may admit its key, and the newest one that
         // lists the key says whether it still stands.
         let (key_id, key, by_newest) =
             self.entries_of(&member).enumerate().find_map(|(age, entry)| {
