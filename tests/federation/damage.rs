@@ -5,7 +5,7 @@ mod harness;
 use std::fs;
 use std::path::Path;
 
-use harness::{Federation, Member, eventually};
+use harness::{Federation, Member};
 use redb::{Database, TableDefinition};
 use sundbro_store::tables::{LOCATED, LOCATORS, Table};
 

@@ -218,6 +218,13 @@ fn frames(world: &World) -> Vec<Vec<u8>> {
             log_id: log_id(),
             closing: true,
         }),
+        Kind::StartQuestion(wire::StartQuestion { round: 7 }),
+        Kind::StartAnswer(wire::StartAnswer {
+            round: 7,
+            incarnation: 3,
+            is_yours: true,
+            checkpoint: world.checkpoint(ENTRIES),
+        }),
         Kind::Ack(wire::Ack { log_id: log_id(), durable_size: ENTRIES }),
     ];
     kinds.map(|kind| Frame { kind: Some(kind) }.encode_to_vec()).into()
