@@ -1,5 +1,6 @@
 //! Tidiness is an ordinary test: file shape, layers, words, and the pin of the protocol.
 
+mod accidents;
 mod commands;
 mod files;
 mod layering;
