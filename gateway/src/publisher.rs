@@ -277,12 +277,26 @@ fn answer(
             }
         }
         Err(error) => {
+            stop_for(&error, state);
             let error = Arc::new(error);
             for answer in answers {
                 drop(answer.send(Err(error.clone())));
             }
         }
     }
+}
+
+/// What the store found out by itself, such as a bit that turned over in our log, is said wherever signing is asked after.
+fn stop_for(error: &PublishError, state: &watch::Sender<SigningState>) {
+    let PublishError::Store(AppendOwnError::Stopped(stop)) = error else { return };
+    state.send_if_modified(|state| {
+        let news = !stop.is_passing() && !matches!(state, SigningState::Stopped(_));
+        if news {
+            tracing::error!(reason = stop.reason(), cure = stop.cure(), "{stop}");
+            *state = SigningState::Stopped(stop.clone());
+        }
+        news
+    });
 }
 
 fn append(

@@ -11,6 +11,8 @@ use sundbro_store::Store;
 
 /// Kills of each gateway in each phase, at scale 1.
 const KILLS: usize = 3;
+/// Kills of random gateways in a federation of five, at scale 1.
+const RANDOM_KILLS: usize = 100;
 /// Kills in each window of the append path, at the least, at scale 1.
 const WINDOW_KILLS: usize = 5;
 /// The windows between two things that become durable one after the other, and before anything is sent.
@@ -87,6 +89,37 @@ fn killed_while_it_publishes() {
             told_before += journals[index].len();
             federation.at(index).start();
             println!("round {round}: killed {}", federation.members[index].name);
+        }
+    }
+    assert!(told_before > 0, "no kill came after something was acknowledged");
+    is_whole(&federation, &mut journals);
+    federation.finish();
+}
+
+#[test]
+fn killed_at_random_in_a_loaded_federation_of_five() {
+    let mut federation = Federation::running(5);
+    let mut journals = journals(&federation);
+    let mut dice = Dice::new(4);
+    let kills = RANDOM_KILLS * scale();
+    let mut told_before = 0;
+    for number in 0..kills {
+        let index = dice.throw(5) as usize;
+        // Somebody else publishes too, and every now and then everybody.
+        let others = if dice.throw(8) == 0 { 4 } else { 1 };
+        for other in (1..=others).map(|step| (index + step) % 5).chain([index]) {
+            journals[other].write(&federation.members[other]);
+        }
+        match dice.throw(4) {
+            // Right away: between the file that a client renamed and anything that the gateway did with it.
+            0 => {}
+            1 => told_before += journals[index].note(&federation.members[index]),
+            _ => drop(federation.members[index].writes(&FILES, 1 + dice.throw(4))),
+        }
+        federation.at(index).kill();
+        federation.at(index).start();
+        if (number + 1) % 25 == 0 {
+            println!("{} of {kills} kills", number + 1);
         }
     }
     assert!(told_before > 0, "no kill came after something was acknowledged");
