@@ -50,17 +50,7 @@ pub fn make_card(
     federation: &FederationId,
     keys: &[SigningKey],
 ) -> Result<v1::MemberCard, CardError> {
-    entry.validate()?;
-    let bytes = entry.to_bytes();
-    let mut signatures = Vec::new();
-    for (key_id, public) in signing_keys(entry) {
-        let key = keys.iter().find(|key| key.public() == *public);
-        let key = key.ok_or(CardError::NotSigned { key_id })?;
-        let signature = key.sign(Purpose::MemberCard, federation, &bytes);
-        let signature = field(signature.as_bytes());
-        signatures.push(v1::CardSignature { key_id, signature });
-    }
-    Ok(v1::MemberCard { entry: bytes, signatures })
+    sign(entry, federation, keys, |_, _| false)
 }
 
 /// Makes the card by which a member's entry changes: signed with each signing key that is not in `before`, the entry that
@@ -74,21 +64,7 @@ pub fn make_renewal(
     federation: &FederationId,
     keys: &[SigningKey],
 ) -> Result<v1::MemberCard, CardError> {
-    entry.validate()?;
-    let bytes = entry.to_bytes();
-    let mut signatures = Vec::new();
-    for (key_id, public) in signing_keys(entry) {
-        match keys.iter().find(|key| key.public() == *public) {
-            Some(key) => {
-                let signature = key.sign(Purpose::MemberCard, federation, &bytes);
-                let signature = field(signature.as_bytes());
-                signatures.push(v1::CardSignature { key_id, signature });
-            }
-            None if is_listed(before, key_id, public) => {}
-            None => return Err(CardError::NotSigned { key_id }),
-        }
-    }
-    Ok(v1::MemberCard { entry: bytes, signatures })
+    sign(entry, federation, keys, |key_id, public| is_listed(before, key_id, public))
 }
 
 /// Checks a card and gives its entry.
@@ -122,6 +98,30 @@ pub fn verify_renewal(
 pub fn is_signed_as_listed(card: &v1::MemberCard, before: &MemberEntry) -> bool {
     let listed = |key_id: u32| before.key(key_id).is_some_and(|key| key.to.is_none());
     card.signatures.iter().any(|one| listed(one.key_id))
+}
+
+/// The entry, signed with each signing key of it that is given; which of them need not be, the caller says.
+fn sign(
+    entry: &MemberEntry,
+    federation: &FederationId,
+    keys: &[SigningKey],
+    may_be_silent: impl Fn(u32, &VerifyingKey) -> bool,
+) -> Result<v1::MemberCard, CardError> {
+    entry.validate()?;
+    let bytes = entry.to_bytes();
+    let mut signatures = Vec::new();
+    for (key_id, public) in signing_keys(entry) {
+        match keys.iter().find(|key| key.public() == *public) {
+            Some(key) => {
+                let signature = key.sign(Purpose::MemberCard, federation, &bytes);
+                let signature = field(signature.as_bytes());
+                signatures.push(v1::CardSignature { key_id, signature });
+            }
+            None if may_be_silent(key_id, public) => {}
+            None => return Err(CardError::NotSigned { key_id }),
+        }
+    }
+    Ok(v1::MemberCard { entry: bytes, signatures })
 }
 
 fn is_listed(before: &MemberEntry, key_id: u32, public: &VerifyingKey) -> bool {
