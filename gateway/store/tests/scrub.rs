@@ -79,7 +79,7 @@ fn found_after(full: &Full, dir: &Path, table: &Table) -> Result<Vec<Finding>, S
 fn repair_of(table: &Table) -> Repair {
     match (table.file, table.name) {
         (StoreFile::Index, _) => Repair::RebuildIndex,
-        (_, "blobs" | "logs" | "checkpoints" | "charters") => Repair::FromPeers,
+        (_, "blobs" | "logs" | "checkpoints" | "charters" | "evidence") => Repair::FromPeers,
         (StoreFile::Ledger, "entries" | "hashes") => Repair::FromPeers,
         _ => Repair::FromBackup,
     }

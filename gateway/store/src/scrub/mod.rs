@@ -82,7 +82,7 @@ impl Repair {
             (StoreFile::Payloads, Some("blobs"))
             | (
                 StoreFile::Ledger,
-                Some("entries" | "hashes" | "logs" | "checkpoints" | "charters"),
+                Some("entries" | "hashes" | "logs" | "checkpoints" | "charters" | "evidence"),
             ) => Self::FromPeers,
             _ => Self::FromBackup,
         }

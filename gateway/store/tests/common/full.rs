@@ -74,6 +74,10 @@ pub fn full(dir: &Path) -> Full {
         };
         store.quarantine(&item).expect("quarantine");
     }
+    // Above what is here, so that it changes nothing else.
+    for size in 500..503 {
+        store.put_evidence(&other.two_roots(size), &keys).expect("evidence");
+    }
     let state = LogState::Stopped { position: 90, reason: "BAD_SIGNATURE".to_owned() };
     store.mark_log(&other.log(), &state).expect("mark");
     Full { owner, other, keys }

@@ -14,7 +14,7 @@ use sundbro_ledger::checkpoint::{
 };
 use sundbro_ledger::evidence::{Evidence, EvidenceEffect};
 use sundbro_ledger::history::Named;
-use sundbro_ledger::ids::{Commitment, FederationId, LogId, MemberName, SubjectTag};
+use sundbro_ledger::ids::{Commitment, FederationId, LogId, MemberName, RootHash, SubjectTag};
 use sundbro_ledger::log::{InvalidReason, KeyBook, KeyVerdict, LogHead, Refusal};
 use sundbro_ledger::signing::{SigningKey, VerifyingKey};
 use sundbro_ledger::transaction::{Audience, Draft};
@@ -106,6 +106,18 @@ impl Member {
         let note = Checkpoint::new(&self.origin, 1, head.root());
         let checkpoint = self.checkpoint(&sign_checkpoint(&note, &self.checkpoint));
         store.append_replica(&self.log(), &[entry], &checkpoint, &head).expect("append");
+    }
+}
+
+impl Member {
+    /// That this member signed two trees of one size.
+    pub fn two_roots(&self, size: u64) -> Evidence {
+        let signed = |root: u8| {
+            let note = Checkpoint::new(&self.origin, size, RootHash::new([root; 32]));
+            self.checkpoint(&sign_checkpoint(&note, &self.checkpoint))
+        };
+        let key = self.checkpoint_key();
+        Evidence::of_checkpoints((&signed(1), &key), (&signed(2), &key)).expect("two roots")
     }
 }
 
