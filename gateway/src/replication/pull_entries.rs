@@ -53,6 +53,7 @@ impl Link {
         claim: Claim,
     ) -> Result<(), SessionEnd> {
         let log = claim.log();
+        let charters = *self.shared.context.charter.watch().borrow();
         let mut head = self.shared.head(log).await?;
         if head.size() >= target.size() {
             return Ok(());
@@ -62,7 +63,10 @@ impl Link {
             match self.is_continued(&head, &target, &mut question).await? {
                 Continued::Proven => {}
                 Continued::Unproven => {
-                    lock(&self.unproven).insert(log, target.size());
+                    // A charter that came meanwhile may have made it the branch that goes on.
+                    if *self.shared.context.charter.watch().borrow() == charters {
+                        lock(&self.unproven).insert(log, target.size());
+                    }
                     return Ok(());
                 }
                 Continued::GivenUp => return Ok(()),
