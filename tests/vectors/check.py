@@ -9,10 +9,10 @@ import json
 import pathlib
 import sys
 
-from reference import charter_vectors, log_vectors
+from reference import charter_vectors, evidence_vectors, log_vectors
 from reference.wire import Refused
 
-FILES = log_vectors.FILES | charter_vectors.FILES
+FILES = log_vectors.FILES | charter_vectors.FILES | evidence_vectors.FILES
 FLIPS = 128  # bits of each value that are flipped in turn
 
 

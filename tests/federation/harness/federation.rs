@@ -138,6 +138,15 @@ impl Federation {
         version
     }
 
+    /// The next charter, changed as `charter propose` is told; the operator of member `at` publishes it.
+    pub fn amend(&mut self, changes: &[&str], at: usize) -> u64 {
+        let version = self.propose(changes);
+        let charter = self.charter(version);
+        let publish = ["charter", "publish", &charter, "--client", "operations.toml"];
+        self.members[at].sundbro(&publish).good();
+        version
+    }
+
     /// Where the stewards keep their CA, as `certs dev` writes it.
     pub fn pki(&self) -> PathBuf {
         self.stewards().join("pki")

@@ -6,8 +6,11 @@
 mod bodies;
 mod card;
 mod charter;
+mod evidence;
+mod evidence_file;
 mod forge;
 mod forged;
+mod healed;
 mod json;
 mod log;
 mod notes;
@@ -50,6 +53,8 @@ fn files() -> Vec<File> {
         retrieval::completion(),
         retrieval::acknowledgement(),
         receipt::receipt(),
+        evidence::evidence(),
+        evidence_file::evidence_file(),
     ]
 }
 

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Value, json};
+use sundbro_ledger::charter::Charter;
 use sundbro_ledger::history::Offered;
 use sundbro_ledger::receipt::{self, ReceiptParts, assemble};
 use sundbro_ledger::retrieval::AcknowledgementStatus;
 use sundbro_proto::ledger::v1;
 
 use crate::forged;
+use crate::healed;
 use crate::json::File;
 use crate::retrieval::{REQUESTER, Retrieval, acknowledged, sign};
 use crate::world;
@@ -20,7 +22,7 @@ fn signed_json(message: &v1::SignedMessage) -> Value {
     })
 }
 
-fn charter_json(wire: &v1::Charter) -> Value {
+pub(crate) fn charter_json(wire: &v1::Charter) -> Value {
     let signatures = wire.signatures.iter();
     json!({
         "head": hex::encode(&wire.head),
@@ -74,7 +76,7 @@ pub(crate) fn receipt() -> File {
         let verdict = receipt::verify(&made, federation).expect("valid");
         assert_eq!(verdict.kind().code(), expected, "{what}");
         let charters: Vec<Value> =
-            history.versions().map(|charter| charter_json(&charter.to_wire())).collect();
+            history.chain().map(|charter: &Charter| charter_json(&charter.to_wire())).collect();
         let blob = |blob: &Option<Bytes>| blob.as_ref().map(hex::encode);
         file.case(
             what,
@@ -107,6 +109,15 @@ pub(crate) fn receipt() -> File {
     }
     add("for a reader who knows no federation id", &all, history, None, "UNPINNED");
     add("the owner's key was revoked later", &all, &revoking, Some(&id), "KEY_SINCE_REVOKED");
+    let healed_history = healed::healed(history);
+    add(
+        "a charter version stood twice and was healed",
+        &all,
+        &healed_history,
+        Some(&id),
+        "COMPLETE",
+    );
     forged::refuse_all(&mut file, &world, &revoking);
+    healed::refuse_receipts(&mut file, &world);
     file
 }

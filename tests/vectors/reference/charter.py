@@ -79,8 +79,11 @@ def keys_of(head):
     return {steward["ordinal"]: steward["public_key"] for steward in head["stewards"]}
 
 
-def check_head_signatures(before, head_bytes, head, signatures, federation_id):
-    """Signed by those who must, and nobody else; before is the head that it follows, or None."""
+def check_head_signatures(before, head_bytes, head, signatures, federation_id, forked=()):
+    """Signed by those who must, and nobody else; before is the head that it follows, or None.
+
+    forked are the heads that it heals, if it heals any.
+    """
     old = keys_of(before) if before else {}
     new = keys_of(head)
     added = new.keys() - old.keys()
@@ -88,19 +91,43 @@ def check_head_signatures(before, head_bytes, head, signatures, federation_id):
     ascending(7, "signatures", signers)
     require(set(signers) <= old.keys() | added, 7, "a signature by somebody else")
     require(added <= set(signers), 7, "an added steward who did not sign")
-    threshold = before["threshold"] if before else 0
-    enough = len(old.keys() & set(signers)) >= threshold
-    require(enough, 7, "signed by fewer than the threshold")
+    if forked:
+        honest = old.keys() - signed_twice(forked)
+        enough = 2 * len(honest & set(signers)) > len(honest)
+        require(enough, 7, "healed by no more than half of those who did not sign two heads")
+    else:
+        threshold = before["threshold"] if before else 0
+        enough = len(old.keys() & set(signers)) >= threshold
+        require(enough, 7, "signed by fewer than the threshold")
     under = signing_id(head["version"], federation_id)
     for signature in signatures:
         key = old.get(signature["ordinal"]) or new[signature["ordinal"]]
         crypto.verify(key, signature["signature"], "charter", under, head_bytes)
 
 
+def signed_twice(forked):
+    """The ordinals that signed two or more of some heads."""
+    signers = [ordinal for one in forked for ordinal in one["signers"]]
+    return {ordinal for ordinal in signers if signers.count(ordinal) > 1}
+
+
 def check_follows(before_bytes, before, head, used_ordinals):
     """What two heads show of one following the other; used are the ordinals of all before."""
     require(head["version"] == before["version"] + 1, 7, "another version than the next")
     require(head["previous"] == [digest(before_bytes)], 7, "previous is another digest")
+    _check_goes_on(before, head, used_ordinals)
+
+
+def check_heals(before, forked, head, used_ordinals):
+    """What heads show of one healing others; before is the last one in force."""
+    require(head["version"] == forked[0]["head"]["version"] + 1, 7, "another version than the next")
+    require(len(head["previous"]) > 1, 7, "a version after one that stands twice heals nothing")
+    known = set(head["previous"]) <= {one["digest"] for one in forked}
+    require(known, 7, "previous is the digest of a head that is not here")
+    _check_goes_on(before, head, used_ordinals)
+
+
+def _check_goes_on(before, head, used_ordinals):
     old = keys_of(before)
     others = {ordinal for ordinal, key in keys_of(head).items() if old.get(ordinal) != key}
     require(not others & used_ordinals, 7, "a steward with an ordinal that another key had")
@@ -108,25 +135,70 @@ def check_follows(before_bytes, before, head, used_ordinals):
     require(kept == before["subject_epochs"], 7, "a subject epoch that is changed or taken off")
     stays = before["environment"] != PRODUCTION or head["environment"] == PRODUCTION
     require(stays, 7, "a production charter that becomes another")
+    branches = {branch["log_id"]: branch for branch in head["branches"]}
+    for branch in before["branches"]:
+        now = branches.get(branch["log_id"])
+        goes_on = now == branch or (now is not None and now["size"] > branch["size"])
+        require(goes_on, 7, "a branch that is taken back")
+
+
+MOST_FORKED = 16  # heads of one version in a file (§9)
+
+
+def read_heads(signed_heads, federation_id):
+    """The heads of versions 1, 2, 3 … of one federation, each with its signatures.
+
+    Of each version a list: of one that stood twice it has several, which the next version heals.
+    """
+    require(signed_heads, 9, "no heads")
+    versions = []
+    for at, signed in enumerate(signed_heads):
+        head = read_head(signed["head"])
+        again = len(versions) > 1 and head["version"] == len(versions)
+        below = versions[:-1] if again else versions
+        ordinals = [signature["ordinal"] for signature in signed["signatures"]]
+        one = {"head": head, "digest": digest(signed["head"]), "signers": ordinals, "at": at}
+        followed = [heads[0]["head"] for heads in below if len(heads) == 1]
+        before = followed[-1] if followed else None
+        forked = below[-1] if below and len(below[-1]) > 1 else []
+        if before is None:
+            require(head["version"] == 1, 7, "the first head is not version 1")
+            require(one["digest"] == federation_id, 7, "version 1 of another federation")
+        elif forked:
+            check_heals(before, forked, head, _ordinals(followed))
+        else:
+            before_bytes = signed_heads[below[-1][0]["at"]]["head"]
+            check_follows(before_bytes, before, head, _ordinals(followed))
+        named = [other for other in forked if other["digest"] in head["previous"]]
+        check_head_signatures(
+            before, signed["head"], head, signed["signatures"], federation_id, named)
+        if again:
+            versions[-1].append(one)
+            ascending(9, "heads of one version", [other["digest"] for other in versions[-1]])
+            at_most(9, "heads of one version", versions[-1], MOST_FORKED)
+        else:
+            versions.append([one])
+    for heads, above in zip(versions, versions[1:]):
+        named = {digest for one in above for digest in one["head"]["previous"]}
+        shown = {one["digest"] for one in heads}
+        require(shown <= named, 9, "a head that the next version does not name")
+    require(len(versions[-1]) == 1, 9, "the newest version stands twice")
+    return versions
+
+
+def _ordinals(heads):
+    return {ordinal for head in heads for ordinal in keys_of(head)}
 
 
 def check_heads(signed_heads, federation_id):
-    """The heads 1, 2, 3 … of one federation, each with its signatures."""
-    require(signed_heads, 9, "no heads")
-    heads, before, before_bytes, used = [], None, None, set()
-    for signed in signed_heads:
-        head = read_head(signed["head"])
-        if before is None:
-            require(head["version"] == 1, 7, "the first head is not version 1")
-            known = digest(signed["head"]) == federation_id
-            require(known, 7, "version 1 of another federation")
-        else:
-            check_follows(before_bytes, before, head, used)
-        check_head_signatures(before, signed["head"], head, signed["signatures"], federation_id)
-        used |= keys_of(head).keys()
-        before, before_bytes = head, signed["head"]
-        heads.append(head)
-    return heads
+    """The head that is followed at each version, or None where it stood twice."""
+    versions = read_heads(signed_heads, federation_id)
+    return [heads[0]["head"] if len(heads) == 1 else None for heads in versions]
+
+
+def judging(followed, version):
+    """The version by which something is judged that names one: of a healed one what healed it."""
+    return next(at for at, one in enumerate(followed, 1) if at >= version and one is not None)
 
 
 # Member entries
@@ -280,23 +352,46 @@ def check_version(head, members, federation_id):
 
 
 def check_charters(charters, federation_id):
-    """Whole versions from the first, with their members; the heads and members of each."""
-    heads = check_heads(charters, federation_id)
-    versions, old_epochs, old = [], [], {}
-    for head, whole in zip(heads, charters):
-        members = check_members(head, whole["members"])
-        check_version(head, members, federation_id)
-        require(old.keys() <= members.keys(), 7, "a member who is taken off")
-        for name, member in members.items():
-            blank = {"keys": [], "log_epochs": []}
-            check_entry_follows(old.get(name, blank), member)
-        leaves = any(members[name]["state"] not in (ACTIVE, member["state"])
-                     for name, member in old.items())
-        adds = len(head["subject_epochs"]) > len(old_epochs)
-        require(adds or not leaves, 7, "a member who becomes SUSPENDED or LEFT, and no epoch added")
-        old_epochs, old = head["subject_epochs"], members
-        versions.append(members)
-    return heads, versions
+    """Whole versions from the first, with their members; the one followed at each, or None."""
+    followed, old_epochs, old = [], [], {}
+    for heads in read_heads(charters, federation_id):
+        for one in heads:
+            members = check_members(one["head"], charters[one["at"]]["members"])
+            check_version(one["head"], members, federation_id)
+            _check_members_follow(old, members, old_epochs, one["head"])
+        if len(heads) > 1:
+            followed.append(None)
+            continue
+        old_epochs, old = heads[0]["head"]["subject_epochs"], members
+        followed.append(charters[heads[0]["at"]])
+    return followed
+
+
+def _check_members_follow(old, members, old_epochs, head):
+    require(old.keys() <= members.keys(), 7, "a member who is taken off")
+    for name, member in members.items():
+        blank = {"keys": [], "log_epochs": []}
+        check_entry_follows(old.get(name, blank), member)
+    leaves = any(members[name]["state"] not in (ACTIVE, member["state"])
+                 for name, member in old.items())
+    adds = len(head["subject_epochs"]) > len(old_epochs)
+    require(adds or not leaves, 7, "a member who becomes SUSPENDED or LEFT, and no epoch added")
+
+
+def listed_members(followed, wanted):
+    """Entries, by version and name in that order, as a file for outsiders carries them."""
+    listed = []
+    for version, name in sorted(wanted):
+        entries = followed[version - 1]["members"]
+        index = [read_entry(entry)["name"] for entry in entries].index(name)
+        tree = trees.Tree(trees.leaf(entry) for entry in entries)
+        listed.append({"charter_version": version, "entry": entries[index], "index": index,
+                       "inclusion_proof": tree.inclusion_proof(index)})
+    return listed
+
+
+def signed_heads(charters):
+    return [{"head": one["head"], "signatures": one["signatures"]} for one in charters]
 
 
 # Member cards

@@ -116,19 +116,24 @@ def known_id(given):
     return given["federation_id"] and bytes.fromhex(given["federation_id"])
 
 
-def make_receipt(given, _):
-    federation_id = known_id(given)
-    charters = [{
+def whole_charters(given):
+    return [{
         "head": bytes.fromhex(version["head"]),
         "members": [bytes.fromhex(entry) for entry in version["members"]],
         "signatures": [{"ordinal": signature["ordinal"],
                         "signature": bytes.fromhex(signature["signature"])}
                        for signature in version["signatures"]],
     } for version in given["charters"]]
-    charter.check_charters(charters, federation_id or charter.digest(charters[0]["head"]))
+
+
+def make_receipt(given, _):
+    federation_id = known_id(given)
+    charters = whole_charters(given)
+    known = federation_id or charter.digest(charters[0]["head"])
+    followed = charter.check_charters(charters, known)
     signed = {kind: given[kind] and from_json(tables.SIGNED, given[kind]) for kind in SIGNED}
     blobs = [bytes.fromhex(given[name] or "") for name in ("payload_blob", "detail_blob")]
-    receipt = retrieval.make_receipt(charters, signed, *blobs)
+    receipt = retrieval.make_receipt(charters, followed, signed, *blobs)
     same("verdict without an id", retrieval.read_receipt(receipt, None), "UNPINNED")
     return {"receipt": receipt, "verdict": retrieval.read_receipt(receipt, federation_id)}
 

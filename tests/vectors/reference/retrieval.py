@@ -1,7 +1,8 @@
 """A retrieval in four messages, and the receipt that shows what they were worth (§9)."""
 
 from . import charter, crypto, logs, messages, tables, trees
-from .messages import ascending, from_one, member_name, present, text
+from .book import Book
+from .messages import from_one, member_name, present, text
 from .wire import Refused, decode, encode, require
 
 PERMITTED, REFUSED = (tables.OUTCOME.names[name] for name in ("PERMITTED", "REFUSED"))
@@ -85,11 +86,14 @@ def read_signed(kind, data, signature, public_key, federation_id):
 # Writing a receipt
 
 
-def make_receipt(charters, signed, payload_blob, detail_blob):
-    """charters are whole versions from 1 on; signed holds each message that there is."""
+def make_receipt(charters, followed, signed, payload_blob, detail_blob):
+    """charters are whole versions from 1 on; signed holds each message that there is.
+
+    followed is what check_charters makes of the charters.
+    """
     request = read_request(signed["request"]["message"])
     grant = read_grant(signed["grant"]["message"])
-    newest = len(charters)
+    newest = len(followed)
     wanted = {(request["charter_version"], request["requester"]), (newest, request["requester"]),
               (grant["charter_version"], request["owner"]), (newest, request["owner"])}
     if signed["completion"]:
@@ -100,19 +104,12 @@ def make_receipt(charters, signed, payload_blob, detail_blob):
         wanted.add((version, request["requester"]))
     if grant["outcome"] == PERMITTED:
         wanted.add((entry_of(grant)[0]["charter_version"], request["owner"]))
-    members = []
-    for version, name in sorted(wanted):
-        entries = charters[version - 1]["members"]
-        names = [charter.read_entry(entry)["name"] for entry in entries]
-        index = names.index(name)
-        tree = trees.Tree(trees.leaf(entry) for entry in entries)
-        members.append({"charter_version": version, "entry": entries[index], "index": index,
-                        "inclusion_proof": tree.inclusion_proof(index)})
+    wanted = {(charter.judging(followed, version), name) for version, name in wanted}
     refusal = grant["outcome"] == REFUSED
     return encode(tables.RECEIPT, {
         "format": 1,
-        "heads": [{"head": c["head"], "signatures": c["signatures"]} for c in charters],
-        "members": members,
+        "heads": charter.signed_heads(charters),
+        "members": charter.listed_members(followed, wanted),
         **signed,
         "payload_blob": b"" if refusal else payload_blob,
         "detail_blob": b"" if refusal else detail_blob,
@@ -128,7 +125,6 @@ class Reader:
     def __init__(self, data, federation_id):
         self.data, self.federation_id = data, federation_id
         self.pinned = federation_id is not None
-        self.entries = {}  # by version and name
         self.signed = []  # of name, key, number
         self.step = 0  # where the reader is on the page; 0 is the form of the receipt itself
 
@@ -137,43 +133,18 @@ class Reader:
         require(self.receipt["format"] == 1, 9, "format is not 1")
         present(9, self.receipt, "request", "grant")
         require(self.receipt["heads"], 9, "no heads")
-        require(len(self.receipt["heads"]) <= 16_384, 9, "more than 16,384 heads")
-        if not self.pinned:
-            self.federation_id = charter.digest(self.receipt["heads"][0]["head"])
 
     def check_charter(self):
         self.step = 1
-        heads = charter.check_heads(self.receipt["heads"], self.federation_id)
-        listed = self.receipt["members"]
-        require(len(listed) <= 16, 9, "members: more than 16")
-        for member in listed:
-            version = member["charter_version"]
-            require(1 <= version <= len(heads), 9, "an entry of a version without a head")
-            entry = charter.read_entry(member["entry"])
-            head = heads[version - 1]
-            trees.check_inclusion(member["index"], head["members_count"],
-                                  trees.leaf(member["entry"]), member["inclusion_proof"],
-                                  head["members_root"])
-            for before in self.entries_of(entry["name"])[-1:]:
-                charter.check_entry_follows(before, entry)
-            self.entries[version, entry["name"]] = entry
-            member["name"] = entry["name"].encode()
-        ascending(9, "members", [(m["charter_version"], m["name"]) for m in listed])
-        self.newest = len(heads)
-
-    def entry(self, version, name):
-        require((version, name) in self.entries, 9, "an entry that the receipt lacks")
-        return self.entries[version, name]
-
-    def entries_of(self, name):
-        return [self.entries[key] for key in sorted(self.entries) if key[1] == name]
+        self.book = Book(self.receipt["heads"], self.receipt["members"], self.federation_id)
+        self.federation_id = self.book.federation_id
 
     def message(self, kind, signer):
         """A message, and that the signer's SERVICE key signed it."""
         signed = self.receipt[kind]
         message = READERS[kind][1](signed["message"])
         version = message["charter_version"]
-        entry = self.entry(version, signer or message["requester"])
+        entry = self.book.entry(version, signer or message["requester"])
         key = charter.find_key(entry, message["key_id"], charter.SERVICE, version)
         crypto.verify(key["public_key"], signed["signature"], kind, self.federation_id,
                       signed["message"])
@@ -185,8 +156,7 @@ class Reader:
         self.request = self.message("request", None)
         requester, owner = self.request["requester"], self.request["owner"]
         for name in (requester, owner):
-            shown = (self.newest, name) in self.entries
-            require(shown, 9, f"the entry of {name} at the newest version is left out")
+            self.book.require_newest(name)
         self.grant = self.message("grant", owner)
         self.completion = self.acknowledgement = None
         self.names("grant", "request_sha256", "request")
@@ -219,12 +189,12 @@ class Reader:
         self.step = 3
         owner = self.request["owner"]
         header, checkpoint = entry_of(self.grant)
-        entry = self.entry(header["charter_version"], owner)
+        entry = self.book.entry(header["charter_version"], owner)
         epochs = [epoch for epoch in entry["log_epochs"] if header["log_id"] == logs.log_id(
             logs.origin(owner, self.federation_id, epoch["epoch"]))]
         require(epochs, 9, "an entry that is not in a log of the owner")
         epoch, position = epochs[0]["epoch"], header["position"]
-        end = self.entries_of(owner)[-1]["log_epochs"][epoch - 1]["end"]
+        end = self.book.entries_of(owner)[-1]["log_epochs"][epoch - 1]["end"]
         ended = end is not None and position >= end["size"]
         require(not ended, 9, "an entry at or above the end of its log epoch")
         key = charter.find_key(
@@ -240,7 +210,7 @@ class Reader:
 
     def checkpoint_key(self, checkpoint, epoch):
         fault = Refused(9, "a checkpoint that no key of the owner's signed")
-        for entry in self.entries_of(self.request["owner"]):
+        for entry in self.book.entries_of(self.request["owner"]):
             for key in entry["keys"]:
                 purpose = (key["purpose"], key["log_epoch"]) == (charter.CHECKPOINT, epoch)
                 if purpose and charter.covers(entry, key, checkpoint.size):
@@ -279,7 +249,7 @@ class Reader:
     def revoked(self):
         """By the signer's newest entry, a key does not cover what it signed."""
         for name, key, number in self.signed:
-            newest = self.entries_of(name)[-1]
+            newest = self.book.entries_of(name)[-1]
             same = [k for k in newest["keys"] if k["public_key"] == key["public_key"]]
             if not same or not charter.covers(newest, same[0], number):
                 return True

@@ -284,3 +284,31 @@ RECEIPT = Message("Receipt", "9", (
     Field(8, "payload_blob", BYTES),
     Field(9, "detail_blob", BYTES),
 ), limit=16 * 2**20)
+
+# §10 Evidence
+
+TWO = (
+    Field(1, "a", BYTES),
+    Field(2, "b", BYTES),
+)
+TREE_SIDE = Message("TreeSide", "10", (
+    Field(1, "checkpoint", BYTES),
+    Field(2, "leaf_hash", BYTES, size=32),
+    Field(3, "inclusion_proof", BYTES, many=True, size=32),
+))
+EVIDENCE = Message("Evidence", "10", (
+    Field(1, "format", U32),
+    Field(2, "two_entries", Message("two_entries", "10", TWO)),
+    Field(3, "two_checkpoints", Message("two_checkpoints", "10", TWO)),
+    Field(4, "two_trees", Message("two_trees", "10", (
+        Field(1, "position", U64),
+        Field(2, "a", TREE_SIDE),
+        Field(3, "b", TREE_SIDE),
+    ))),
+), limit=163_840)
+EVIDENCE_FILE = Message("EvidenceFile", "10", (
+    Field(1, "format", U32),
+    Field(2, "heads", SIGNED_HEAD, many=True),
+    Field(3, "members", LISTED_MEMBER, many=True),
+    Field(4, "evidence", BYTES),
+), limit=16 * 2**20)
