@@ -37,6 +37,7 @@ pub mod publisher;
 pub mod reason;
 pub mod replication;
 pub mod retrieval;
+pub mod scrub;
 pub mod server;
 pub mod services;
 pub mod sight;

@@ -45,11 +45,13 @@ use crate::retrieval::owner::{Owner, OwnerContext, SourceSet};
 use crate::retrieval::requester::{Requester, RequesterContext};
 use crate::retrieval::service::RetrievalApi;
 use crate::retrieval::signer::ServiceSigner;
+use crate::scrub::{LastScrub, ScrubContext};
 use crate::server::{Deadlines, Door, Listening, serve};
 use crate::services::admin::{AdapterState, AdminApi, AdminContext, Operations};
 use crate::services::audit::AuditApi;
 use crate::services::ledger::LedgerApi;
 use crate::services::records::{RecordsApi, RecordsContext};
+use crate::sight::scrub::ScrubCounts;
 use crate::sight::{Sight, Sources};
 use crate::subject::SubjectKeys;
 use crate::subject::grant::SealingKey;
@@ -217,7 +219,16 @@ async fn run(
 
     tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
     let interval = config.federation.observation_interval;
-    tasks.spawn(crate::witness::run(hub, publisher.clone(), interval, stop.clone()));
+    tasks.spawn(crate::witness::run(hub.clone(), publisher.clone(), interval, stop.clone()));
+    let scrubbed = ScrubCounts::default();
+    tasks.spawn(crate::scrub::run(ScrubContext {
+        store: store.clone(),
+        charter: charter.clone(),
+        hub,
+        counts: scrubbed.clone(),
+        interval: config.scrub_interval,
+        stop: stop.clone(),
+    }));
 
     let ingests = start_ingests(
         &config,
@@ -300,6 +311,7 @@ async fn run(
         peers: peers.clone(),
         publisher: publisher.clone(),
         reach: reach.clone(),
+        scrub: scrubbed,
         ingests: ingests.clone(),
         retrievals: [owner.counts().clone(), requester.counts().clone()],
         federation: federation_tls.clone(),
@@ -431,6 +443,10 @@ impl Operations for Assembled {
 
     fn ends(&self) -> Vec<End> {
         self.sight.ends()
+    }
+
+    fn last_scrub(&self) -> Option<LastScrub> {
+        self.sight.last_scrub()
     }
 }
 

@@ -49,9 +49,9 @@ types! {
         RetrieveRecordResponse ContentHeader ListLogsRequest ListLogsResponse Log GetEntryRequest GetEntryResponse
         GetTransactionStateRequest GetTransactionStateResponse ListAuditEntriesRequest ListAuditEntriesResponse AuditEntry;
     admin:
-        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending OwnLogStatus PublishCharterRequest
-        PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem ListOrphansRequest
-        ListOrphansResponse OverrideQuorumRequest OverrideQuorumResponse;
+        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending OwnLogStatus ScrubStatus
+        PublishCharterRequest PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem
+        ListOrphansRequest ListOrphansResponse OverrideQuorumRequest OverrideQuorumResponse;
 }
 
 /// Tries every message type, each of its oneofs in every form, with every needle in every field of text and bytes.

@@ -1,7 +1,8 @@
 //! `sundbro log`: lists the logs, tells how far our own has come, exports one for outside tools, shows one entry, and what
-//! convicts a log's writer.
+//! convicts a log's writer; repairs what a disk damaged.
 
 mod evidence;
+mod repair;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +77,20 @@ enum Action {
         out: Option<PathBuf>,
         #[command(flatten)]
         data: DataArgs,
+    },
+    /// Repair the files of a stopped gateway: look at every row, and drop what is damaged and other members give back.
+    ///
+    /// Our own log too: its next start signs nothing before what was dropped has come back.
+    Repair {
+        /// Whose log. Everything if it is left out.
+        #[arg(long, value_name = "NAME")]
+        member: Option<String>,
+        /// Look, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The configuration.
+        #[arg(long, env = "SUNDBRO_CONFIG", default_value = "gateway.toml")]
+        config: PathBuf,
     },
     /// Show one entry.
     Entry {
@@ -160,6 +175,9 @@ impl Log {
             }
             Action::Evidence { member, out, data } => {
                 evidence::list(member.as_deref(), out.as_deref(), &data, output)
+            }
+            Action::Repair { member, dry_run, config } => {
+                repair::repair(&config, member.as_deref(), dry_run, output)
             }
             Action::Entry { member, position, data } => entry(&member, position, &data, output),
         }

@@ -47,6 +47,7 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
     );
     text.push_str(&own_log_line(status.own_log.as_ref()));
     text.push_str(&policy_line(status.policy.as_ref()));
+    text.push_str(&scrub_line(status.scrub.as_ref()));
     for adapter in &status.adapters {
         let health = if adapter.healthy { "reads" } else { adapter.cause.as_str() };
         let scan = if adapter.scanned { "" } else { ", first scan not finished" };
@@ -71,6 +72,9 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         "policy": status.policy.as_ref().map(|policy| serde_json::json!({
             "sha256": hex::encode(&policy.sha256), "rules": policy.rules,
             "trouble_reason": policy.trouble_reason, "trouble": policy.trouble,
+        })),
+        "scrub": status.scrub.as_ref().map(|scrub| serde_json::json!({
+            "finish_unix_seconds": scrubbed_at(scrub), "findings": scrub.findings,
         })),
         "adapters": status.adapters.iter().map(|adapter| serde_json::json!({
             "name": adapter.name, "healthy": adapter.healthy, "cause": adapter.cause,
@@ -100,6 +104,19 @@ fn policy_line(policy: Option<&api::PolicyStatus>) -> String {
         "" => line,
         reason => format!("{line}policy trouble ({reason}): {}\n", policy.trouble),
     }
+}
+
+fn scrub_line(scrub: Option<&api::ScrubStatus>) -> String {
+    let Some(scrub) = scrub else {
+        return "scrub: not finished yet since the start\n".to_owned();
+    };
+    let when = jiff::Timestamp::from_second(scrubbed_at(scrub));
+    let when = when.map_or_else(|_| "at no time".to_owned(), |time| time.to_string());
+    format!("scrub: finished {when}, {} damaged places found\n", scrub.findings)
+}
+
+fn scrubbed_at(scrub: &api::ScrubStatus) -> i64 {
+    scrub.finish_time.as_ref().map_or(0, |time| time.seconds)
 }
 
 /// What ends within a month, or what ends next.

@@ -26,6 +26,8 @@ pub struct File {
     pub coverage_max_age_ms: Option<i64>,
     /// How long a stopping gateway finishes what it has begun.
     pub shutdown_grace_period_ms: Option<i64>,
+    /// How often every row of the databases is read and checked.
+    pub scrub_interval_ms: Option<i64>,
     /// Signing keys.
     pub keys: Keys,
     /// The listener for other members.

@@ -52,6 +52,9 @@ pub(super) const COVERAGE_MAX_AGE: Number =
 /// `shutdown_grace_period_ms`.
 pub(super) const SHUTDOWN_GRACE_PERIOD: Number =
     Number { default: 10_000, least: 0, most: 600_000 };
+/// `scrub_interval_ms`. A day finds damage long before the backups that precede it are gone.
+pub(super) const SCRUB_INTERVAL: Number =
+    Number { default: 86_400_000, least: 60_000, most: 2_592_000_000 };
 /// `federation.max_connections`.
 pub(super) const FEDERATION_MAX_CONNECTIONS: Number =
     Number { default: 1_024, least: 1, most: 100_000 };
@@ -108,6 +111,12 @@ pub const KEYS: &[Key] = &[
         meaning: "How long, in milliseconds, a stopping gateway finishes what it has begun before it cuts connections.",
         value: Value::Number(SHUTDOWN_GRACE_PERIOD),
         power: "stop",
+    },
+    Key {
+        name: "scrub_interval_ms",
+        meaning: "How often, in milliseconds, every row of the databases is read and held against what guards it. What a disk damaged is fetched from peers or derived anew by itself, and told where neither helps.",
+        value: Value::Number(SCRUB_INTERVAL),
+        power: "stop: damage is found late, when nobody holds what it hit any more, or the disk is read all the time",
     },
     Key {
         name: "keys.dir",

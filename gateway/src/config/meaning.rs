@@ -37,6 +37,8 @@ pub(super) fn meaning(
         written.shutdown_grace_period_ms,
         keys::SHUTDOWN_GRACE_PERIOD,
     );
+    let scrub_interval =
+        reader.millis("scrub_interval_ms", written.scrub_interval_ms, keys::SCRUB_INTERVAL);
     let federation = reader.federation(&written.federation);
     let local = reader.local(&written.local);
     let dial = reader.dial(&written.dial);
@@ -56,6 +58,7 @@ pub(super) fn meaning(
         profile,
         coverage_max_age,
         shutdown_grace_period,
+        scrub_interval,
         federation: federation?,
         local: local?,
         dial,

@@ -48,6 +48,8 @@ pub struct Config {
     pub coverage_max_age: Duration,
     /// How long a stopping gateway finishes what it has begun.
     pub shutdown_grace_period: Duration,
+    /// How often every row of the databases is read and checked.
+    pub scrub_interval: Duration,
     /// The listener for other members.
     pub federation: FederationListener,
     /// The listener for local systems.

@@ -13,7 +13,7 @@ use sundbro_proto::admin::v1::{
     AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
     ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OverrideQuorumRequest,
     OverrideQuorumResponse, OwnLogStatus, PolicyStatus, PublishCharterRequest,
-    PublishCharterResponse, QuarantinedItem,
+    PublishCharterResponse, QuarantinedItem, ScrubStatus,
 };
 use sundbro_store::{Quarantined, ResumeError, Store, StoreError};
 use tonic::{Request, Response, Status};
@@ -26,6 +26,7 @@ use crate::own_reach::{OwnReach, OwnReachReader};
 use crate::policy::PolicyState;
 use crate::publisher::SigningState;
 use crate::reason::{self, Reason};
+use crate::scrub::LastScrub;
 use crate::status::{self, Culprit, Fault, Retry, Situation};
 use crate::subject::SubjectKeys;
 use crate::subject::keys::SubjectKeysError;
@@ -53,6 +54,9 @@ pub trait Operations: Send + Sync {
 
     /// What ends by itself, the soonest first.
     fn ends(&self) -> Vec<End>;
+
+    /// The last time that every row of the store was looked at. `None`: not once since our start.
+    fn last_scrub(&self) -> Option<LastScrub>;
 }
 
 /// How one adapter does.
@@ -200,6 +204,7 @@ impl AdminContext {
             policy: Some(policy_to_wire(self.operations.policy())),
             endings: self.operations.ends().into_iter().map(end_to_wire).collect(),
             own_log: Some(reach_to_wire(&self.reach.read()?)),
+            scrub: self.operations.last_scrub().map(scrub_to_wire),
         })
     }
 
@@ -286,6 +291,13 @@ fn reach_to_wire(reach: &OwnReach) -> OwnLogStatus {
         replicated_size: reach.replicated_size(),
         witnessed_size: reach.witnessed_size(),
         witness_quorum: u32::try_from(reach.quorum).unwrap_or(u32::MAX),
+    }
+}
+
+fn scrub_to_wire(last: LastScrub) -> ScrubStatus {
+    ScrubStatus {
+        finish_time: Some(wire::timestamp_seconds(last.unix_seconds)),
+        findings: last.findings,
     }
 }
 

@@ -10,6 +10,7 @@ mod listener;
 mod logs;
 pub mod own;
 pub mod retrieval;
+pub mod scrub;
 mod sheet;
 mod text;
 
@@ -27,12 +28,14 @@ pub use self::sheet::{Kind, Metric};
 
 use self::adapters::Rows;
 use self::retrieval::RetrievalCounts;
+use self::scrub::ScrubCounts;
 use self::sheet::Sheet;
 use crate::charter_book::CharterBook;
 use crate::hub::PeerTable;
 use crate::ingest::Ingests;
 use crate::own_reach::OwnReachReader;
 use crate::publisher::PublisherHandle;
+use crate::scrub::LastScrub;
 use crate::subject::SubjectKeys;
 use crate::tls::{End, FederationTls, LocalTls};
 
@@ -41,8 +44,14 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Every metric that a gateway can show, area by area.
 pub fn catalogue() -> Vec<&'static Metric> {
-    let areas: [&[&'static Metric]; 5] =
-        [&logs::METRICS, &own::METRICS, &retrieval::METRICS, &adapters::METRICS, &doors::METRICS];
+    let areas: [&[&'static Metric]; 6] = [
+        &logs::METRICS,
+        &own::METRICS,
+        &scrub::METRICS,
+        &retrieval::METRICS,
+        &adapters::METRICS,
+        &doors::METRICS,
+    ];
     areas.concat()
 }
 
@@ -62,6 +71,8 @@ pub struct Sources {
     pub publisher: PublisherHandle,
     /// How far our own log has come.
     pub reach: Arc<OwnReachReader>,
+    /// What scrubs found.
+    pub scrub: ScrubCounts,
     /// The adapters.
     pub ingests: Arc<Ingests>,
     /// Retrievals of either side: the owner's, the requester's.
@@ -118,6 +129,11 @@ impl Sight {
         ends
     }
 
+    /// The last time that every row of the store was looked at. `None`: not once since our start.
+    pub fn last_scrub(&self) -> Option<LastScrub> {
+        self.sources.scrub.last()
+    }
+
     /// Whether the gateway can do its work at all, or why not. Blocking.
     fn health(&self) -> Result<(), &'static str> {
         if self.sources.publisher.has_ended() {
@@ -151,6 +167,7 @@ impl Sight {
             started_unix_seconds: self.started_unix_seconds,
         }
         .write(&mut sheet)?;
+        self.sources.scrub.write(&mut sheet);
         for counts in &self.sources.retrievals {
             counts.write(&mut sheet);
         }

@@ -118,8 +118,8 @@ impl SigningStop {
                 "stop the gateway and find out which copy of ledger.redb was in use: two of them signed"
             }
             Self::OwnLogDamaged { .. } => {
-                "stop the gateway, check the disk and run `sundbro verify`, which names the rows; then put back the \
-                 newest copy of ledger.redb and payloads.redb"
+                "stop the gateway, check the disk and run `sundbro log repair`, which names the rows: other members give \
+                 back what it drops; if it cannot, put back the newest copy of ledger.redb and payloads.redb"
             }
             Self::GateMissing(_) | Self::GateDamaged(_) => {
                 "put back signing.gate; if it is lost for good, start again with the gate recreated, \

@@ -20,6 +20,15 @@ impl ::core::fmt::Debug for GetStatusResponse {
             .field("policy", &self.policy)
             .field("endings", &self.endings)
             .field("own_log", &self.own_log)
+            .field("scrub", &self.scrub)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for ScrubStatus {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("ScrubStatus")
+            .field("finish_time", &self.finish_time)
+            .field("findings", &self.findings)
             .finish()
     }
 }

@@ -43,6 +43,20 @@ pub struct GetStatusResponse {
     /// How far our own log has come.
     #[prost(message, optional, tag = "12")]
     pub own_log: ::core::option::Option<OwnLogStatus>,
+    /// The last time that every row of the databases was looked at. Absent: not once since the start.
+    #[prost(message, optional, tag = "13")]
+    pub scrub: ::core::option::Option<ScrubStatus>,
+}
+/// What a whole scrub of the databases found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ScrubStatus {
+    /// When it was finished.
+    #[prost(message, optional, tag = "1")]
+    pub finish_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Damaged places, those included that were repaired from peers or derived anew since. The log names each.
+    #[prost(uint64, tag = "2")]
+    pub findings: u64,
 }
 /// How far our own log has come: every transaction below a size has reached its state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

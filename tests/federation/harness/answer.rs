@@ -129,6 +129,15 @@ pub struct Status {
     pub coverage: Coverage,
     /// The sources.
     pub adapters: Vec<Adapter>,
+    /// The last time that every row was looked at. `None`: not once since the start.
+    pub scrub: Option<Scrub>,
+}
+
+/// What a whole scrub found.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Scrub {
+    /// Damaged places, repaired since or not.
+    pub findings: u64,
 }
 
 /// One source.

@@ -12,10 +12,11 @@ mod rows;
 
 use core::fmt;
 
+use redb::ReadableTableMetadata as _;
 use sundbro_ledger::ids::{Commitment, LogId};
 
 use crate::database::{ALL_KEYS, Db, quietly, walk};
-use crate::error::{Damage, StoreError};
+use crate::error::{Damage, InFile as _, StoreError};
 use crate::gate::{ReadGateError, SigningGate};
 use crate::store::Store;
 use crate::tables::{self, StoreFile, Table};
@@ -123,6 +124,18 @@ impl Store {
             Err(problem) => step.found.push(Damage::of_table(table, problem).into()),
         }
         Ok(step)
+    }
+
+    /// How many rows a whole scrub looks at now.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn scrub_rows(&self) -> Result<u64, StoreError> {
+        let count = |table: &Table| -> Result<u64, StoreError> {
+            let rows = self.db(table.file).read()?.table(table)?;
+            rows.len().in_file(table.file)
+        };
+        tables::ALL.iter().try_fold(0, |sum: u64, table| Ok(sum.saturating_add(count(table)?)))
     }
 
     /// The signing gate, last: it is written after the ledger.
