@@ -441,16 +441,27 @@ impl Story {
             "the municipality sees its record too; {}",
             text(&answer["coverage"]["summary"])
         ));
-        let mut roots = Vec::new();
-        for who in 0..=LATE {
-            let logs = self.at(who, &["--json", "log", "list", "--client", "care-record.toml"])?;
-            roots.push(text(&logs.json()["index_root"]).to_owned());
-        }
-        if roots[0].is_empty() || roots.iter().any(|root| *root != roots[0]) {
+        // Each vouches for what is new in the others' logs, so for some seconds after the last record all logs still grow.
+        let mut roots = Ok(Vec::new());
+        let equal = wait_until(self.patience, || {
+            roots = self.index_roots();
+            roots.as_ref().is_ok_and(|roots| roots.iter().all(|root| *root == roots[0]))
+        });
+        let roots = roots?;
+        if !equal || roots[0].is_empty() {
             return Err(format!("the five indexes differ: {roots:?}"));
         }
         self.say(format!("all five indexes have the same root {}…", &roots[0][..16]));
         Ok(())
+    }
+
+    /// The index root of each of the five.
+    fn index_roots(&self) -> Result<Vec<String>, Problem> {
+        let root = |who| {
+            let logs = self.at(who, &["--json", "log", "list", "--client", "care-record.toml"])?;
+            Ok(text(&logs.json()["index_root"]).to_owned())
+        };
+        (0..=LATE).map(root).collect()
     }
 
     fn tamper(&mut self) -> Result<(), Problem> {
