@@ -20,6 +20,10 @@ use tokio::time::{Instant, timeout};
 /// a few say that two machines outbid each other.
 const MAX_RAISES: u32 = 4;
 
+/// How far above ours a peer's word on our later start may lie to count. More starts than any backup misses; a peer that
+/// lies must not use up the numbers, of which there are four thousand million.
+const MAX_AHEAD: u32 = 65_536;
+
 /// How long payloads of our own log are waited for that are not here. Longer than fetching them takes; what nobody holds
 /// any more must not stop the log for ever.
 const PAYLOADS_PATIENCE: Duration = Duration::from_secs(60);
@@ -195,9 +199,14 @@ impl OwnLogCheck {
         let enough = async {
             loop {
                 answers.borrow_and_update();
-                let (answered, outbid) = count(&self.known(), electorate, round, round);
-                if outbid.is_some() || answered >= electorate.needed {
-                    return outbid.is_none();
+                // Whoever says that there is a later start may lie; enough others who answer for us outweigh it.
+                let (answered, may_suffice) = {
+                    let known = self.known();
+                    let answered = count(&known, electorate, round, round).0;
+                    (answered, may_suffice(&known, electorate, round, round))
+                };
+                if answered >= electorate.needed || !may_suffice {
+                    return answered >= electorate.needed;
                 }
                 // The sender lives in `self`.
                 let _ = answers.changed().await;
@@ -324,14 +333,28 @@ impl OwnLogCheck {
         // An answer that came to an earlier question of this start counts too: it was a promise.
         let (answered, outbid) = count(&known, electorate, known.asked_from, round);
         let waits = is_patient && known_of(&known, electorate) < electorate.peers.len();
-        let (raises, was_clear) = (known.raises, known.was_clear);
+        let may_suffice = may_suffice(&known, electorate, known.asked_from, round);
+        let may_raise = !known.was_clear && known.raises < MAX_RAISES;
         drop(known);
         if waits {
             return false;
         }
-        if let Some((known, peer)) = outbid {
-            self.outbid(store, known, &peer, was_clear || raises >= MAX_RAISES);
-            return true;
+        let ours = store.incarnation();
+        let outbid =
+            outbid.filter(|(known, _)| (ours..=ours.saturating_add(MAX_AHEAD)).contains(known));
+        match outbid {
+            // We have signed nothing since our start, so we may be the later one.
+            Some((known, peer)) if may_raise => {
+                self.raise(store, known, &peer);
+                return true;
+            }
+            // So many say so that the rest are too few, whatever they will answer.
+            Some((known, peer)) if !may_suffice => {
+                let known_by = peer.to_string();
+                self.stop(store, SigningStop::LaterStart { ours, known, known_by });
+                return true;
+            }
+            _ => {}
         }
         if answered < electorate.needed || !self.has_payloads(store) {
             return false;
@@ -377,13 +400,8 @@ impl OwnLogCheck {
     }
 
     /// A peer knows a later start of us, or another one of the same number.
-    fn outbid(&self, store: &Store, known: u32, peer: &MemberName, is_final: bool) {
+    fn raise(&self, store: &Store, known: u32, peer: &MemberName) {
         let ours = store.incarnation();
-        if is_final {
-            let known_by = peer.to_string();
-            return self.stop(store, SigningStop::LaterStart { ours, known, known_by });
-        }
-        // We have signed nothing since our start, so we may be the later one.
         match store.raise_incarnation(known.max(ours)) {
             Ok(raised) => {
                 tracing::warn!(ours, known, raised, %peer, "our number of starts was taken: it is raised");
@@ -459,6 +477,16 @@ fn count(
     let others = answers().filter(|(_, answer)| !answer.is_ours);
     let outbid = others.max_by_key(|(_, answer)| answer.incarnation);
     (ours, outbid.map(|(peer, answer)| (answer.incarnation, peer.clone())))
+}
+
+/// Whether enough peers may still answer a question that we are the newest start.
+fn may_suffice(known: &Known, electorate: &Electorate, first: u64, last: u64) -> bool {
+    let refuses = |peer: &&MemberName| {
+        let answer = known.answers.get(*peer);
+        answer.is_some_and(|it| (first..=last).contains(&it.round) && !it.is_ours)
+    };
+    let refused = electorate.peers.iter().filter(refuses).count();
+    electorate.peers.len() - refused >= electorate.needed
 }
 
 /// How many of the peers have answered at all.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sundbro_gateway::replication::{NoQuorum, OwnLogState, ReplicationSettings};
+use sundbro_proto::federation::v1::StartAnswer;
+use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::tables::StoreFile;
 use tokio::task::JoinHandle;
 
@@ -252,6 +254,61 @@ async fn what_an_earlier_start_signs_is_not_witnessed_by_who_answered_the_later_
     hospital.holds(&second.log, 5).await;
     assert!(hospital.observe());
     assert_eq!(observed(&second), Some(5));
+}
+
+/// A peer that answers every question whether we may sign with a later start than ours.
+fn lies(mut peer: Peer, later: impl Fn(u32) -> u32 + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut said = 0;
+        while let Some(kind) = peer.next().await {
+            let Kind::StartQuestion(question) = kind else { continue };
+            said += 1;
+            let incarnation = later(said);
+            let round = question.round;
+            let answer = StartAnswer { round, incarnation, is_yours: false, ..Default::default() };
+            peer.send(Kind::StartAnswer(answer)).await;
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_peer_that_lies_about_a_later_start_neither_stops_us_nor_uses_up_the_numbers() {
+    let federation = Federation::found();
+    let gp = Arc::new(Gateway::with(&federation, GP, quick));
+    let hospital = Arc::new(Gateway::new(&federation, HOSPITAL));
+    let lab = Peer::greeting(&federation, &gp, LAB).await;
+    let _lies = lies(lab, |_| u32::MAX);
+    let _asking = check(&gp);
+    keep_connected(&gp, &hospital);
+    may_sign(&gp).await;
+    confirm(&gp).await.expect("the hospital answers for us");
+    assert_eq!(gp.store.incarnation(), 1);
+    gp.publish(1);
+    hospital.holds(&gp.log, 1).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_outbids_us_again_and_again_is_outweighed_by_a_quorum() {
+    let federation = Federation::found();
+    let gp = Arc::new(Gateway::with(&federation, GP, quick));
+    let hospital = Arc::new(Gateway::new(&federation, HOSPITAL));
+    let _asking = check(&gp);
+    keep_connected(&gp, &hospital);
+    // It says Hello again whenever our number rises, and each time knows a higher one.
+    let liar = {
+        let (federation, gp) = (federation.clone(), Arc::clone(&gp));
+        tokio::spawn(async move {
+            loop {
+                let lab = Peer::greeting(&federation, &gp, LAB).await;
+                let store = Arc::clone(&gp.store);
+                drop(lies(lab, move |_| store.incarnation()).await);
+            }
+        })
+    };
+    may_sign(&gp).await;
+    confirm(&gp).await.expect("the hospital answers for us");
+    assert!(gp.store.incarnation() <= 5, "it rises four times at the most");
+    liar.abort();
 }
 
 #[tokio::test]
