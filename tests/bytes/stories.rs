@@ -112,7 +112,7 @@ fn streams(federation: &Federation, log: &Log) -> Vec<(&'static str, Vec<u8>, Ou
         ("a Manifest", unknown(10), ended("UNKNOWN_FRAME")),
         ("an Ack of a log that is not ours", frame(Kind::Ack(ack)), ended("MALFORMED_FRAME")),
         ("a Credit", unknown(12), ended("UNKNOWN_FRAME")),
-        ("a frame from the future", unknown(14), ended("UNKNOWN_FRAME")),
+        ("a frame from the future", unknown(16), ended("UNKNOWN_FRAME")),
         ("256 heads", heads(256), Outcome::GoesOn),
         ("257 heads", heads(257), ended("MALFORMED_FRAME")),
         ("256 blobs wanted", wanted(256), Outcome::GoesOn),

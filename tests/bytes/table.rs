@@ -251,6 +251,8 @@ pub(crate) const FRAMES: Rows = &[
             ("problem", "UNKNOWN_FRAME=Missing"),
             ("ack", "UNKNOWN_FRAME=Missing MALFORMED_FRAME=Default"),
             ("evidence", "UNKNOWN_FRAME=Missing BAD_EVIDENCE=Default"),
+            ("start_question", "UNKNOWN_FRAME=Missing"),
+            ("start_answer", "UNKNOWN_FRAME=Missing"),
         ],
     ),
     (

@@ -51,7 +51,7 @@ fn refused(store: &Store) -> Option<&'static str> {
         Err(AppendOwnError::Stopped(stop)) => {
             assert_eq!(store.signing_stop(), Some(stop.clone()));
             assert_eq!(store.log_head(&member().log()).expect("head").size(), size, "not appended");
-            assert!(stop.cure().contains("sundbro verify"));
+            assert!(stop.cure().contains("sundbro log repair"));
             Some(stop.reason())
         }
         Ok(_) => None,
