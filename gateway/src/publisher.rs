@@ -238,7 +238,8 @@ fn run(
             answer(context, jobs, state, commits);
         }
         for answer in observers {
-            drop(answer.send(observe(context, &state.borrow().clone(), commits)));
+            let now = state.borrow().clone();
+            drop(answer.send(observe(context, &now, commits)));
         }
     }
 }
@@ -269,7 +270,9 @@ fn answer(
         jobs.into_iter().map(|job| (job.drafts, job.answer)).unzip();
     let drafts: Vec<OwnDraft> = drafts.into_iter().flatten().collect();
     // A caller that went away asked in vain; what it asked for is done all the same.
-    match append(context, drafts, &state.borrow().clone(), commits) {
+    // A copy: whoever changes the state must not wait for a commit, and a commit may find out that it has to change.
+    let now = state.borrow().clone();
+    match append(context, drafts, &now, commits) {
         Ok(outcomes) => {
             let mut outcomes = outcomes.into_iter();
             for (size, answer) in sizes.into_iter().zip(answers) {

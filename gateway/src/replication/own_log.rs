@@ -98,6 +98,9 @@ pub struct OwnLogCheck {
     rounds: watch::Sender<u64>,
     incarnation: watch::Sender<u32>,
     known: Mutex<Known>,
+    /// Held while what is here is compared with what a peer shows: what was read before entries came back must not stop
+    /// signing after they did.
+    comparing: Mutex<()>,
     answers: watch::Sender<u64>,
 }
 
@@ -115,6 +118,7 @@ impl OwnLogCheck {
             rounds: watch::Sender::new(0),
             incarnation: watch::Sender::new(store.incarnation()),
             known: Mutex::default(),
+            comparing: Mutex::default(),
             answers: watch::Sender::new(0),
         }
     }
@@ -227,6 +231,7 @@ impl OwnLogCheck {
         peer: &MemberName,
         known: &VerifiedCheckpoint,
     ) -> Result<(), StoreError> {
+        let _comparing = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
         // What we hold is read now, after the peer said it: everything that it can honestly know was durable here before
         // it was sent.
         let held = store.log_head(&self.log)?.size();
@@ -268,6 +273,7 @@ impl OwnLogCheck {
 
     /// Entries of our own log came back. Blocking.
     pub(super) fn came_back(&self, store: &Store) -> Result<(), StoreError> {
+        let _comparing = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
         let size = store.log_head(&self.log)?.size();
         let largest = self.known().largest.clone();
         if let Some((known, root, peer)) = largest {
