@@ -206,7 +206,10 @@ async fn read_frames(mut answer: Streaming<Bytes>) -> Result<Outcome, Status> {
     while let Some(bytes) = answer.message().await? {
         let frame = SynchroniseResponse::decode(bytes).ok().and_then(|answer| answer.frame);
         let kind = match frame.and_then(|frame| frame.kind) {
-            Some(Kind::Heads(_)) => return Ok(Outcome::Served),
+            // Which of these comes first is chance; whoever is not an active member gets none of them.
+            Some(Kind::Heads(_) | Kind::Ack(_) | Kind::StartQuestion(_)) => {
+                return Ok(Outcome::Served);
+            }
             Some(Kind::Problem(problem)) => {
                 let rest = answer.message().await?;
                 let after = kinds.join(" ");
