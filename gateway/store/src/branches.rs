@@ -22,19 +22,19 @@ impl Store {
     /// Drops what is here of a replica from `parting` on, if it is not, or may not be, the beginning of the branch that goes
     /// on; it is fetched anew. Says whether anything was dropped.
     ///
-    /// `parting`: the first position at which the histories differ, 0 where nobody knows. Our own log is never touched:
-    /// what was signed and is dropped could be signed again.
+    /// `parting`: the first position at which the histories differ, 0 where nobody knows. Of our own log, what was signed and
+    /// is dropped is never signed again ([`Store::settle`] says when it goes on).
     ///
     /// # Errors
     /// Fails when the disk does, or a row is damaged; nothing was dropped then.
     pub fn follow_branch(&self, branch: &LogBranch, parting: u64) -> Result<bool, StoreError> {
         let log = &branch.log_id;
-        if *log == self.identity().own_log {
-            return Ok(false);
-        }
         // Asked at every start, and hardly ever is there something to drop.
         if !self.may_be_other(branch, parting)? {
             return Ok(false);
+        }
+        if *log == self.identity().own_log {
+            return self.leave_own_branch(branch, parting);
         }
         // The index first, and until the end: a fold between the two would stand on what is gone.
         let index = self.index.begin()?;
@@ -44,13 +44,7 @@ impl Store {
         if !self.may_be_other(branch, parting)? {
             return Ok(false);
         }
-        let kept = head_at(&view, log, parting)?;
-        drop_entries(&write, &view, log, parting, head.size())?;
-        drop_hashes(&write, &view, log, parting)?;
-        for kind in [CheckpointKind::Committed, CheckpointKind::NewestSeen] {
-            write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
-        }
-        write.put_sealed(&LOGS, log.as_bytes(), &kept.to_bytes())?;
+        drop_from(&write, &view, &head, parting)?;
         clear_index(&index)?;
         // From here the other branch is gone, and the named one is fetched. A crash before the next line leaves an index that
         // reaches further than the log, which the next fold finds out.
@@ -67,8 +61,30 @@ impl Store {
     }
 }
 
-/// Whether what is here is known to be the beginning of a branch, or its continuation.
-fn is_on(view: &ReadView, head: &LogHead, branch: &LogBranch) -> Result<bool, StoreError> {
+/// Drops what is here of a log from a position on, and its checkpoints; gives the head that is left.
+pub(crate) fn drop_from(
+    write: &WriteView,
+    view: &ReadView,
+    head: &LogHead,
+    from: u64,
+) -> Result<LogHead, StoreError> {
+    let log = head.log_id();
+    let kept = head_at(view, log, from)?;
+    drop_entries(write, view, log, from, head.size())?;
+    drop_hashes(write, view, log, from)?;
+    for kind in [CheckpointKind::Committed, CheckpointKind::NewestSeen] {
+        write.remove(&CHECKPOINTS, &checkpoint_key(log, kind))?;
+    }
+    write.put_sealed(&LOGS, log.as_bytes(), &kept.to_bytes())?;
+    Ok(kept)
+}
+
+/// Whether what is here is known to be a branch, or its continuation.
+pub(crate) fn is_on(
+    view: &ReadView,
+    head: &LogHead,
+    branch: &LogBranch,
+) -> Result<bool, StoreError> {
     if head.size() < branch.size {
         return Ok(false);
     }

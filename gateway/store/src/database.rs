@@ -18,7 +18,7 @@ use redb::{
 
 use crate::backend::Backend;
 use crate::disk::{Disk, folder_of};
-use crate::error::{Damage, InFile, OpenError, StoreError};
+use crate::error::{Damage, InFile, OpenError, StoreError, has_no_space};
 use crate::live::LiveFile;
 use crate::overlay::Overlay;
 use crate::row::{Reader, RowProblem, Writer, seal, unseal};
@@ -28,6 +28,10 @@ use crate::tables::{self, SCHEMA_VERSION, StoreFile, Table};
 pub(crate) const META_SCHEMA: &[u8] = &[0];
 /// Key of the identity in the meta table of the ledger.
 pub(crate) const META_IDENTITY: &[u8] = &[1];
+/// Key of what is counted of the outbox in the meta table of the ledger.
+pub(crate) const META_OUTBOX: &[u8] = &[2];
+/// Key of the branch that our own log left in the meta table of the ledger.
+pub(crate) const META_LEFT: &[u8] = &[3];
 /// Key of the mark in the meta table of the payloads.
 pub(crate) const META_MARK: &[u8] = &[1];
 /// Key of what the rows stand on in the meta table of the index.
@@ -190,11 +194,31 @@ impl Db {
             Err(error) => return Err(error.into()),
         };
         if !fresh {
-            return self.check_schema(path);
+            self.check_schema(path)?;
+            if !self.lacks_a_table()? {
+                return Ok(());
+            }
+            // Made by a version that did not know all of them.
         }
         let write = self.begin()?;
         write.create_tables()?;
         write.commit().map_err(OpenError::from)
+    }
+
+    fn lacks_a_table(&self) -> Result<bool, StoreError> {
+        let view = self.read()?;
+        for table in tables::of(self.file) {
+            match view.table(table) {
+                Ok(_) => {}
+                Err(StoreError::Database { source, .. })
+                    if matches!(*source, redb::Error::TableDoesNotExist(_)) =>
+                {
+                    return Ok(true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     fn check_schema(&self, path: &Path) -> Result<(), OpenError> {
@@ -302,6 +326,9 @@ pub(crate) fn open_result<T>(
                 cure: "check that it exists and that this user can read it",
                 source,
             })
+        }
+        Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if has_no_space(&source) => {
+            Err(OpenError::Io { path: path.to_owned(), cure: "make room on its disk", source })
         }
         Ok(Err(error)) => Err(damaged(path, error.to_string())),
         Err(problem) => Err(damaged(path, problem)),

@@ -1,7 +1,8 @@
 //! What goes wrong in a store, one enum for each operation that a caller can react to.
 
 use core::fmt;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use sundbro_ledger::ids::{FederationId, LogId};
 
@@ -110,6 +111,17 @@ pub enum StoreError {
         /// How many are kept back.
         reserve: u64,
     },
+    /// The disk has no byte left for what is written.
+    #[error(
+        "{file} cannot be written, its disk is full: make room; writing then goes on by itself"
+    )]
+    NoSpace {
+        /// The file.
+        file: StoreFile,
+        /// What the disk says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store was opened to read.
     #[error("{0} was opened to read only")]
     ReadOnly(StoreFile),
@@ -131,9 +143,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The reason of [`StoreError::DiskFull`], in status and metrics.
-    pub const DISK_FULL: &str = "DISK_FULL";
-
     pub(crate) fn row(table: &Table, problem: RowProblem) -> Self {
         Self::Damaged(Box::new(Damage::of_table(table, problem)))
     }
@@ -143,6 +152,11 @@ impl StoreError {
     }
 }
 
+/// Whether a disk refused for want of room, its own or that which this user may use.
+pub(crate) fn has_no_space(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Turns redb's many errors into one that names the file.
 pub(crate) trait InFile<T> {
     fn in_file(self, file: StoreFile) -> Result<T, StoreError>;
@@ -150,7 +164,12 @@ pub(crate) trait InFile<T> {
 
 impl<T, E: Into<redb::Error>> InFile<T> for Result<T, E> {
     fn in_file(self, file: StoreFile) -> Result<T, StoreError> {
-        self.map_err(|error| StoreError::Database { file, source: Box::new(error.into()) })
+        self.map_err(|error| match error.into() {
+            redb::Error::Io(source) if has_no_space(&source) => {
+                StoreError::NoSpace { file, source }
+            }
+            error => StoreError::Database { file, source: Box::new(error) },
+        })
     }
 }
 
@@ -210,9 +229,35 @@ pub enum OpenError {
         /// What is wrong.
         problem: String,
     },
+    /// The disk has no byte left for what every start writes.
+    #[error(
+        "{path} cannot be opened, its disk is full: nothing was lost; make room there and start again"
+    )]
+    DiskFull {
+        /// The store's folder.
+        path: PathBuf,
+        /// What could not be written.
+        #[source]
+        source: Box<OpenError>,
+    },
     /// The store could be opened and not be read.
     #[error("the store could not be read")]
     Store(#[source] StoreError),
+}
+
+impl OpenError {
+    /// Says of a start that a full disk ended what to do about that, whatever it was about to write.
+    pub(crate) fn or_disk_full(self, path: &Path) -> Self {
+        let is_full = match &self {
+            Self::Io { source, .. } => has_no_space(source),
+            Self::Store(error) => matches!(error, StoreError::NoSpace { .. }),
+            _ => false,
+        };
+        if !is_full {
+            return self;
+        }
+        Self::DiskFull { path: path.to_owned(), source: Box::new(self) }
+    }
 }
 
 impl From<StoreError> for OpenError {
@@ -247,6 +292,14 @@ pub enum AppendOwnError {
         got: usize,
         /// How many may come.
         max: usize,
+    },
+    /// Our log grew since somebody looked whether these drafts still follow from it.
+    #[error("the drafts were judged at size {judged} of our log, which has {size} entries now")]
+    JudgedBefore {
+        /// Its size then.
+        judged: u64,
+        /// Its size now.
+        size: u64,
     },
     /// Our own disk failed.
     #[error("the own log could not be written")]
@@ -302,6 +355,38 @@ pub enum PutBlobError {
     TooLong(usize),
     /// Our own disk failed.
     #[error("blobs could not be written")]
+    Store(#[from] StoreError),
+}
+
+/// Why drafts were not put into the outbox. None of them waits there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutOutboxError {
+    /// As many wait as may.
+    #[error(
+        "OUTBOX_FULL: {} drafts ({} bytes) wait to be signed, {} ({} bytes) may: what is found waits at its source; `sundbro \
+         status` says what keeps our log from being signed",
+        .status.drafts, .status.bytes, .limits.drafts, .limits.bytes
+    )]
+    Full {
+        /// What waits.
+        status: crate::outbox::OutboxStatus,
+        /// What may.
+        limits: crate::outbox::OutboxLimits,
+    },
+    /// Too many drafts at once.
+    #[error("{got} drafts at once, at most {max}")]
+    TooMany {
+        /// How many came.
+        got: usize,
+        /// How many may come.
+        max: usize,
+    },
+    /// A blob is not what the draft says.
+    #[error("a blob of a draft cannot be kept")]
+    Blob(#[source] PutBlobError),
+    /// Our own disk failed.
+    #[error("the outbox could not be written")]
     Store(#[from] StoreError),
 }
 

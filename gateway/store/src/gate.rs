@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use sundbro_ledger::ids::{LogId, RootHash};
 
 use crate::disk::{Disk, folder_of};
+use crate::logs::is_equivocation;
 
 const MAGIC: &[u8; 16] = b"sundbro/gate/v1\n";
 const BODY_LEN: usize = 16 + 32 + 8 + 32 + 4;
@@ -115,7 +116,8 @@ impl SigningStop {
                  newest copy of ledger.redb and payloads.redb, or give the lost end up with `sundbro log override`"
             }
             Self::OwnLogDiverges { .. } => {
-                "stop the gateway and find out which copy of ledger.redb was in use: two of them signed"
+                "find out which copy of ledger.redb was in use: two of them signed; once the stewards have named the history \
+                 that goes on, this gateway follows it and signs again by itself"
             }
             Self::OwnLogDamaged { .. } => {
                 "stop the gateway, check the disk and run `sundbro log repair`, which names the rows: other members give \
@@ -134,6 +136,20 @@ impl SigningStop {
                  that one again"
             }
         }
+    }
+
+    /// Why a log of ours that is stopped, for this reason and from this position on, is not signed.
+    pub(crate) fn of_stopped_log(position: u64, reason: &str) -> Self {
+        if is_equivocation(reason) {
+            let known_by = "the evidence that is here".to_owned();
+            return Self::OwnLogDiverges { size: position.saturating_add(1), known_by };
+        }
+        Self::OwnLogRevoked { position }
+    }
+
+    /// Whether the charter can end it, by naming which of two histories goes on.
+    pub const fn may_be_settled(&self) -> bool {
+        matches!(self, Self::OwnLogDiverges { .. })
     }
 
     /// Whether it ends by itself, once what is missing was fetched from other members.

@@ -22,10 +22,12 @@ mod export;
 pub mod gate;
 mod hashes;
 pub mod index;
+mod left;
 mod live;
 mod locators;
 mod logs;
 mod observe;
+mod outbox;
 mod overlay;
 mod own;
 mod recovery;
@@ -44,16 +46,18 @@ pub mod verify;
 
 pub use blobs::{BlobKey, BlobKind, MAX_BLOB_LEN, NewBlob};
 pub use error::{
-    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError, RepairError,
-    ServeError, StoreError, VerifyError,
+    AppendOwnError, AppendReplicaError, Damage, ExportError, OpenError, PutBlobError,
+    PutOutboxError, RepairError, ServeError, StoreError, VerifyError,
 };
 pub use evidence::{MAX_EVIDENCE_PER_LOG, Parted};
 pub use hashes::StoredNodes;
+pub use left::Settled;
 pub use locators::{Locator, LocatorChange, Quarantined};
 pub use logs::{
     CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ, is_equivocation,
 };
 pub use observe::Observing;
+pub use outbox::{JudgedDrafts, OutboxLimits, OutboxStatus, Waiting, WaitingDrafts};
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use recovery::ResumeError;
 pub use repair::RepairedLog;

@@ -85,7 +85,7 @@ impl core::fmt::Debug for Locator {
 }
 
 impl Locator {
-    fn to_body(&self) -> Vec<u8> {
+    pub(crate) fn to_body(&self) -> Vec<u8> {
         Writer::new()
             .text(&self.adapter)
             .bytes(&self.source_key)
@@ -148,7 +148,7 @@ impl Quarantined {
 }
 
 /// Names of adapters and source keys have any length; keys have one.
-fn source_row_key(adapter: &str, source_key: &[u8]) -> Vec<u8> {
+pub(crate) fn source_row_key(adapter: &str, source_key: &[u8]) -> Vec<u8> {
     let mut key = adapter_prefix(adapter);
     key.extend_from_slice(&Sha256::digest(source_key));
     key
@@ -158,7 +158,10 @@ pub(crate) fn adapter_prefix(adapter: &str) -> Vec<u8> {
     Sha256::digest(adapter.as_bytes())[..8].to_vec()
 }
 
-fn locator_in(rows: &impl SealedRows, key: &[u8]) -> Result<Option<Locator>, StoreError> {
+pub(crate) fn locator_in(
+    rows: &impl SealedRows,
+    key: &[u8],
+) -> Result<Option<Locator>, StoreError> {
     rows.sealed(&LOCATORS, key)?
         .map(|body| Locator::from_body(&body).map_err(|problem| misfit(&LOCATORS, problem)))
         .transpose()
@@ -205,6 +208,12 @@ pub(crate) fn write_locator(write: &WriteView, locator: &Locator) -> Result<(), 
     }
     write.put_sealed(&LOCATORS, &key, &locator.to_body())?;
     write.put_sealed(&LOCATED, &locator.record, &key)
+}
+
+/// Forgets a locator, and who finds it by record: its item is one that was never registered.
+pub(crate) fn forget_locator(write: &WriteView, locator: &Locator) -> Result<(), StoreError> {
+    write.remove(&LOCATORS, &source_row_key(&locator.adapter, &locator.source_key))?;
+    write.remove(&LOCATED, &locator.record).map(drop)
 }
 
 /// Whether a source still holds this own record.

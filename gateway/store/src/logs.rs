@@ -305,7 +305,7 @@ impl Store {
     ///
     /// # Errors
     /// [`AppendReplicaError::NotNext`] when the replica does not end where the entries start, `LogStopped` when the
-    /// log is stopped, `Inconsistent` when the parts do not belong together, `OwnLog` for our own log unless entries of
+    /// log is stopped here or before, `Inconsistent` when the parts do not belong together, `OwnLog` for our own log unless entries of
     /// it were lost.
     pub fn append_replica(
         &self,
@@ -329,10 +329,13 @@ impl Store {
         }
         self.want_room()?;
         let write = self.ledger.write()?;
-        if matches!(state_in(&write, log)?, LogState::Stopped { .. }) {
+        let old = head_in(&write, log)?;
+        // What lies before the stop is everybody's, and may come under a checkpoint that goes beyond it.
+        if let LogState::Stopped { position, .. } = state_in(&write, log)?
+            && old.size() >= position
+        {
             return Err(AppendReplicaError::LogStopped(*log));
         }
-        let old = head_in(&write, log)?;
         let start = entries.first().map_or(old.size(), |entry| entry.header().position);
         if start != old.size() {
             return Err(AppendReplicaError::NotNext { log: *log, committed: old.size(), start });
@@ -375,9 +378,10 @@ impl Store {
         }
         write.put_sealed(&LOG_STATES, log.as_bytes(), &state.to_body())?;
         write.commit()?;
-        if let (true, LogState::Stopped { position, .. }) = (*log == self.identity().own_log, state)
+        if let (true, LogState::Stopped { position, reason }) =
+            (*log == self.identity().own_log, state)
         {
-            self.stop_signing(SigningStop::OwnLogRevoked { position: *position });
+            self.stop_signing(SigningStop::of_stopped_log(*position, reason));
         }
         Ok(true)
     }

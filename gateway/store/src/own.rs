@@ -114,8 +114,22 @@ pub(crate) trait Drafting {
     /// Makes them, while the transaction is open in which they will be signed.
     fn drafts(&mut self, write: &WriteView) -> Result<Vec<OwnDraft>, AppendOwnError>;
 
+    /// Position of the entry that our log has of a draft already, by its place among them.
+    fn signed_at(&self, _: usize) -> Option<u64> {
+        None
+    }
+
     /// Writes what goes with their entries, which end our log at `head`, into the same transaction.
     fn written(&mut self, write: &WriteView, head: &LogHead) -> Result<(), StoreError>;
+
+    /// Writes what goes with the drafts whatever became of them, also where nothing is signed. Whether there is anything.
+    fn settled(
+        &mut self,
+        _: &WriteView,
+        _: &[Result<Accepted, DraftRefusal>],
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// Drafts that somebody handed over.
@@ -132,7 +146,7 @@ impl Drafting for Given {
 }
 
 /// What was done with a draft before it gets a position.
-enum Step {
+pub(crate) enum Step {
     New(Option<Locator>),
     Replayed(u64),
     Refused(DraftRefusal),
@@ -191,8 +205,12 @@ impl Store {
         }
         let drafts = drafting.drafts(&write)?;
         let signing = Signing { signer, recorded_hour, keys, incarnation: own.gate.incarnation };
-        let group = self.sign_group(&write, &drafts, &old, &signing)?;
+        let group = self.sign_group(&write, (drafting, &drafts), &old, &signing)?;
+        let settled = drafting.settled(&write, &group.outcomes)?;
         if group.entries.is_empty() {
+            if settled {
+                write.commit()?;
+            }
             return Ok(OwnAppend { outcomes: group.outcomes, checkpoint: None, head: group.head });
         }
         // Before anything is written: a group that is refused is offered again and again. One that is a repetition of
@@ -224,18 +242,28 @@ impl Store {
     fn sign_group(
         &self,
         write: &WriteView,
-        drafts: &[OwnDraft],
+        (drafting, drafts): (&dyn Drafting, &[OwnDraft]),
         old: &LogHead,
         signing: &Signing<'_>,
     ) -> Result<Group, AppendOwnError> {
         let outcomes = Vec::with_capacity(drafts.len());
         let (entries, blobs) = (Vec::new(), Vec::new());
         let mut group = Group { entries, blobs, head: old.clone(), outcomes };
-        for draft in drafts {
-            let outcome = match first_look(write, draft)? {
-                Step::Refused(refusal) => Err(refusal),
-                Step::Replayed(position) => Ok(self.replayed(&group, old, position)?),
-                Step::New(locator) => {
+        for (index, draft) in drafts.iter().enumerate() {
+            let outcome = match (first_look(write, draft)?, drafting.signed_at(index)) {
+                (Step::New(locator), Some(position)) => {
+                    if let Some(locator) = locator {
+                        write_locator(write, &Locator { position, ..locator })?;
+                    }
+                    Ok(self.replayed(&group, old, position)?)
+                }
+                // Its locator tells of a later entry.
+                (Step::Refused(DraftRefusal::LocatorMoved), Some(position)) => {
+                    Ok(self.replayed(&group, old, position)?)
+                }
+                (Step::Refused(refusal), _) => Err(refusal),
+                (Step::Replayed(position), _) => Ok(self.replayed(&group, old, position)?),
+                (Step::New(locator), None) => {
                     let entry = signing.sign(draft, &mut group.head)?;
                     let (position, leaf) = (entry.header().position, entry.leaf());
                     if let Some(locator) = locator {
@@ -279,7 +307,7 @@ impl Store {
         Ok(Accepted { position, leaf, replayed: true })
     }
 
-    fn advance_gate(&self, own: &mut OwnLog, head: &LogHead) -> Result<(), StoreError> {
+    pub(crate) fn advance_gate(&self, own: &mut OwnLog, head: &LogHead) -> Result<(), StoreError> {
         let gate = SigningGate { size: head.size(), root: head.root(), ..own.gate };
         gate.write(&*self.disk, &own.gate_path)
             .map_err(|source| StoreError::Gate { path: own.gate_path.clone(), source })?;
@@ -297,7 +325,7 @@ impl OwnDraft {
             && self.detail.as_ref().is_none_or(|(it, blob)| BlobKind::Detail.commit(blob) == *it)
     }
 
-    fn blobs(&self) -> impl Iterator<Item = NewBlob> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = NewBlob> {
         let payload = (BlobKind::Payload, self.commitment, self.payload.clone());
         let detail = self.detail.clone().map(|(it, bytes)| (BlobKind::Detail, it, bytes));
         let blob = |(kind, commitment, bytes)| NewBlob { kind, commitment, bytes };
@@ -355,7 +383,7 @@ impl Signing<'_> {
 }
 
 /// What the durable rows say about a draft.
-fn first_look(rows: &impl SealedRows, draft: &OwnDraft) -> Result<Step, StoreError> {
+pub(crate) fn first_look(rows: &impl SealedRows, draft: &OwnDraft) -> Result<Step, StoreError> {
     if !draft.blobs_match() {
         return Ok(Step::Refused(DraftRefusal::WrongCommitment));
     }

@@ -4,14 +4,17 @@
 //! that what the signing gate says was signed is there again, and that the next start of signing has a number that no
 //! earlier one had.
 
+use core::sync::atomic::Ordering;
+
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::log::LogHead;
 use sundbro_ledger::transaction::VerifiedTransaction;
 
 use crate::error::{AppendReplicaError, StoreError};
 use crate::gate::{SigningGate, SigningStop};
+use crate::left::{compare, left_in};
 use crate::logs::{CheckpointKind, checkpoint_in, head_in, write_checkpoint, write_entries};
-use crate::store::{OwnLog, Sendable, Store, root_at};
+use crate::store::{OwnLog, Sendable, Store};
 
 /// Why our own log is not signed again yet.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,7 @@ impl Store {
         write_entries(&write, &old, entries, new_head)?;
         write_checkpoint(&write, checkpoint, new_head.size())?;
         write.commit()?;
+        self.of_others_to.store(new_head.size(), Ordering::Release);
         // Others hold them already, so they may be shown before the gate has passed them.
         let row = checkpoint_in(&self.ledger.read()?, &log, CheckpointKind::Committed)?;
         let (size, root) = (new_head.size(), new_head.root());
@@ -71,27 +75,12 @@ impl Store {
             Some(_) => {}
         }
         let log = self.identity().own_log;
-        let (head, gate_root) = {
-            let view = self.ledger.read()?;
-            let head = head_in(&view, &log)?;
-            let reaches = own.gate.size <= head.size();
-            let root = reaches.then(|| root_at(&view, &log, own.gate.size)).transpose()?;
-            (head, root)
-        };
-        let known_by = || "the signing gate".to_owned();
-        match gate_root {
-            None => {
-                let (held, known) = (head.size(), own.gate.size);
-                let stop = SigningStop::OwnLogBehind { held, known, known_by: known_by() };
-                return Err(ResumeError::Stopped(stop));
-            }
-            Some(root) if root != own.gate.root => {
-                let stop =
-                    SigningStop::OwnLogDiverges { size: own.gate.size, known_by: known_by() };
+        let head = head_in(&self.ledger.read()?, &log)?;
+        if let Some(stop) = compare(&self.ledger, &head, &own.gate)? {
+            if !stop.is_passing() {
                 own.stop = Some(stop.clone());
-                return Err(ResumeError::Stopped(stop));
             }
-            Some(_) => {}
+            return Err(ResumeError::Stopped(stop));
         }
         self.pass(&mut own, &head)?;
         own.stop = None;
@@ -110,7 +99,14 @@ impl Store {
             Some(stop) if !stop.is_passing() => return Err(ResumeError::Stopped(stop.clone())),
             Some(_) => {}
         }
-        let head = head_in(&self.ledger.read()?, &self.identity().own_log)?;
+        let view = self.ledger.read()?;
+        let head = head_in(&view, &self.identity().own_log)?;
+        let is_left = left_in(&view, &own.gate)?.is_some();
+        drop(view);
+        if let Some(stop) = compare(&self.ledger, &head, &own.gate)?.filter(|_| is_left) {
+            // It is not lost: the stewards have named a branch, and on it others have signed what would be signed here.
+            return Err(ResumeError::Stopped(stop));
+        }
         self.pass(&mut own, &head)?;
         own.stop = None;
         Ok(())
@@ -137,7 +133,7 @@ impl Store {
     }
 
     /// Puts the gate at the ledger's head, with a number that none of the entries there has.
-    fn pass(&self, own: &mut OwnLog, head: &LogHead) -> Result<(), StoreError> {
+    pub(crate) fn pass(&self, own: &mut OwnLog, head: &LogHead) -> Result<(), StoreError> {
         let incarnation = own.gate.incarnation.max(head.incarnation().saturating_add(1));
         let (size, root) = (head.size(), head.root());
         let gate = SigningGate { size, root, incarnation, ..own.gate };

@@ -1,10 +1,10 @@
 //! The store: its four files and its gate, opened together.
 
+use core::sync::atomic::AtomicU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sundbro_ledger::ids::{FederationId, LogId, RootHash};
-use sundbro_ledger::log::LogHead;
 use sundbro_ledger::merkle::{EMPTY_ROOT, range_hash};
 
 use crate::blobs::PayloadsMark;
@@ -15,6 +15,7 @@ use crate::error::{OpenError, StoreError};
 use crate::gate::{ReadGateError, SigningGate, SigningStop};
 use crate::hashes::StoredNodes;
 use crate::index::{Late, bind as bind_index};
+use crate::left::compare;
 use crate::logs::{
     CheckpointKind, CheckpointRow, LogState, checkpoint_in, head_in, log_key, state_in,
 };
@@ -58,6 +59,8 @@ pub struct Store {
     own: Mutex<OwnLog>,
     sendable: RwLock<Option<Sendable>>,
     pub(crate) late: Late,
+    /// Entries of our log below this size may be those of another start; those above were signed by this one.
+    pub(crate) of_others_to: AtomicU64,
     /// What the last observation found; `None`: the next one reads it from the rows.
     watch: Mutex<Option<Watch>>,
     pub(crate) reserve: Reserve,
@@ -113,6 +116,10 @@ impl Store {
         dir: &Path,
         options: OpenOptions,
     ) -> Result<Self, OpenError> {
+        Self::open_all(disk, dir, options).map_err(|error| error.or_disk_full(dir))
+    }
+
+    fn open_all(disk: Arc<dyn Disk>, dir: &Path, options: OpenOptions) -> Result<Self, OpenError> {
         disk.create_folder(dir).map_err(|source| OpenError::Io {
             path: dir.to_owned(),
             cure: "the gateway's user must be able to create it",
@@ -135,9 +142,10 @@ impl Store {
         let own_log = options.identity.own_log;
         let (mut own, sendable) =
             pass_gate(&*disk, &ledger, own_log, gate_path, options.recreate_gate)?;
-        if let LogState::Stopped { position, .. } = state_in(&ledger.read()?, &own_log)? {
-            own.stop.get_or_insert(SigningStop::OwnLogRevoked { position });
+        if let LogState::Stopped { position, reason } = state_in(&ledger.read()?, &own_log)? {
+            own.stop.get_or_insert(SigningStop::of_stopped_log(position, &reason));
         }
+        let of_others_to = AtomicU64::new(sendable.size);
         Ok(Self {
             disk,
             dir: dir.to_owned(),
@@ -149,6 +157,7 @@ impl Store {
             own: Mutex::new(own),
             sendable: RwLock::new(Some(sendable)),
             late: Late::new(),
+            of_others_to,
             watch: Mutex::new(None),
             reserve: Reserve::default(),
             beside_gateway: false,
@@ -188,6 +197,7 @@ impl Store {
             own: Mutex::new(OwnLog { gate_path, gate, stop: None }),
             sendable: RwLock::new(None),
             late: Late::new(),
+            of_others_to: AtomicU64::new(u64::MAX),
             watch: Mutex::new(None),
             reserve: Reserve::default(),
             beside_gateway,
@@ -378,22 +388,4 @@ fn pass_gate(
         source,
     })?;
     Ok((OwnLog { gate_path, gate, stop }, sendable))
-}
-
-/// Gate ≤ ledger with the same root at the gate's size is normal; everything else stops signing.
-fn compare(
-    ledger: &Db,
-    head: &LogHead,
-    gate: &SigningGate,
-) -> Result<Option<SigningStop>, StoreError> {
-    let known_by = "the signing gate".to_owned();
-    if gate.size > head.size() {
-        return Ok(Some(SigningStop::OwnLogBehind {
-            held: head.size(),
-            known: gate.size,
-            known_by,
-        }));
-    }
-    let root = root_at(&ledger.read()?, &gate.log, gate.size)?;
-    Ok((root != gate.root).then_some(SigningStop::OwnLogDiverges { size: gate.size, known_by }))
 }

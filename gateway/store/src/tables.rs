@@ -104,7 +104,9 @@ use StoreFile::{Audit, Index, Ledger, Payloads};
 
 // ---- ledger.redb ---------------------------------------------------------------------------------------------------
 
-/// `0` → schema version u32. `1` → identity: federation id 32, own log id 32.
+/// `0` → schema version u32. `1` → identity: federation id 32, own log id 32. `2` → number u64 of the next draft of the
+/// outbox, bytes u64 of the blobs of those that wait. `3` → the branch that our own log left: size u64 and root 32 that were
+/// signed of it, then of the branch that the charter named; moot once the signing gate was written since.
 pub const LEDGER_META: Table = Table::new(Ledger, "meta", 1, Sealed);
 /// log id 32 → [`sundbro_ledger`]'s `LogHead` bytes: what the next entry is judged against.
 pub const LOGS: Table = Table::new(Ledger, "logs", 32, Sealed);
@@ -131,6 +133,11 @@ pub const LOCATORS: Table = Table::new(Ledger, "locators", 40, Sealed);
 pub const LOCATED: Table = Table::new(Ledger, "located", 16, Sealed);
 /// As `locators` → a source item that could not be registered, and why.
 pub const QUARANTINE: Table = Table::new(Ledger, "quarantine", 40, Sealed);
+
+/// number u64 → a draft that waits until our log may be signed, without its blobs.
+pub const OUTBOX: Table = Table::new(Ledger, "outbox", 8, Sealed);
+/// As `locators` → number u64 of the newest draft that waits for the item, and the locator as that draft makes it.
+pub const OUTBOX_LOCATORS: Table = Table::new(Ledger, "outbox_locators", 40, Sealed);
 
 /// log id 32 → size u64 and root 32 that our own observations say of it; of our own log: up to where that was reckoned.
 pub const OWN_OBSERVED: Table = Table::new(Ledger, "own_observed", 32, Sealed);
@@ -195,7 +202,7 @@ pub const NONCES: Table = Table::new(Audit, "nonces", 32, Sealed);
 pub const ACKNOWLEDGEMENTS: Table = Table::new(Audit, "acknowledgements", 32, Sealed);
 
 /// All tables.
-pub const ALL: [Table; 37] = [
+pub const ALL: [Table; 39] = [
     LEDGER_META,
     LOGS,
     LOG_STATES,
@@ -209,6 +216,8 @@ pub const ALL: [Table; 37] = [
     LOCATORS,
     LOCATED,
     QUARANTINE,
+    OUTBOX,
+    OUTBOX_LOCATORS,
     OWN_OBSERVED,
     PAYLOADS_META,
     BLOBS,
@@ -237,6 +246,6 @@ pub const ALL: [Table; 37] = [
 
 /// The tables of one file.
 pub fn of(file: StoreFile) -> impl Iterator<Item = &'static Table> {
-    static TABLES: [Table; 37] = ALL;
+    static TABLES: [Table; 39] = ALL;
     TABLES.iter().filter(move |table| table.file == file)
 }

@@ -252,14 +252,6 @@ fn what_is_dropped_is_dropped_at_any_position() {
 }
 
 #[test]
-fn our_own_log_is_never_dropped() {
-    let world = World::new();
-    let branch = world.branch(&world.other, 50);
-    assert!(!world.one.follow_branch(&branch, PARTING).expect("left alone"));
-    assert_eq!(world.one.log_head(&world.writer.log()).expect("head").size(), 60);
-}
-
-#[test]
 fn a_stop_for_evidence_only_moves_down() {
     let mut world = World::new();
     let store = world.replica(|world| &world.one);

@@ -21,6 +21,16 @@ impl ::core::fmt::Debug for GetStatusResponse {
             .field("endings", &self.endings)
             .field("own_log", &self.own_log)
             .field("scrub", &self.scrub)
+            .field("outbox", &self.outbox)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for OutboxStatus {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("OutboxStatus")
+            .field("waiting", &self.waiting)
+            .field("since", &self.since)
+            .field("full", &self.full)
             .finish()
     }
 }

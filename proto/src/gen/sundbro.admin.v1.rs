@@ -46,6 +46,23 @@ pub struct GetStatusResponse {
     /// The last time that every row of the databases was looked at. Absent: not once since the start.
     #[prost(message, optional, tag = "13")]
     pub scrub: ::core::option::Option<ScrubStatus>,
+    /// What was found and waits until our own log may be signed.
+    #[prost(message, optional, tag = "14")]
+    pub outbox: ::core::option::Option<OutboxStatus>,
+}
+/// What was found and waits, in order, to be signed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OutboxStatus {
+    /// How many registrations and withdrawals wait.
+    #[prost(uint64, tag = "1")]
+    pub waiting: u64,
+    /// When the first of them was found. Absent: nothing waits.
+    #[prost(message, optional, tag = "2")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether no more may wait (`OUTBOX_FULL`): what is found now waits at its source.
+    #[prost(bool, tag = "3")]
+    pub full: bool,
 }
 /// What a whole scrub of the databases found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -18,6 +18,7 @@ use crate::error::StoreError;
 
 pub(crate) use basis::bind;
 pub(crate) use fold::{Late, clear as clear_index, fold_all, fold_into};
+pub(crate) use rows::last_event_below;
 
 /// Whose log it is, and how much of it has an effect: the charter history answers, for the evidence too.
 pub trait LogOwners {

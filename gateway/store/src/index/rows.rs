@@ -9,11 +9,13 @@ use sundbro_ledger::ids::{
 use sundbro_ledger::payload::{ObservedHead, RecordVersion};
 use sundbro_ledger::transaction::Audience;
 
-use crate::database::{SealedRows, WriteView, misfit, opened, prefix_end, walk};
+use crate::database::{
+    ReadView, SealedRows, WriteView, misfit, opened, prefix_end, walk, walk_back,
+};
 use crate::error::StoreError;
 use crate::logs::log_key;
 use crate::row::{Reader, RowProblem, Writer};
-use crate::tables::{CURSORS, OBSERVED, RECORDS};
+use crate::tables::{CURSORS, EVENTS, OBSERVED, RECORDS};
 
 /// Stands for no position: trees have at most 2^63 - 1 entries.
 const NOTHING_MISSING: u64 = u64::MAX;
@@ -211,6 +213,26 @@ pub(crate) fn event_key(log: &LogId, record: &[u8; 16], position: u64) -> [u8; 3
     key[..24].copy_from_slice(&record_key(log, record));
     key[24..].copy_from_slice(&position.to_be_bytes());
     key
+}
+
+/// The last entry below a position that says something of a record, and counts.
+pub(crate) fn last_event_below(
+    view: &ReadView,
+    log: &LogId,
+    record: &[u8; 16],
+    position: u64,
+) -> Result<Option<u64>, StoreError> {
+    let range = &event_key(log, record, 0)[..]..&event_key(log, record, position)[..];
+    let mut last = None;
+    walk_back(&view.table(&EVENTS)?, &EVENTS, range, |key, value| {
+        let event = Event::from_body(opened(&EVENTS, key, value)?);
+        let event = event.map_err(|problem| misfit(&EVENTS, problem))?;
+        if event.standing == Standing::Counts {
+            last = position_at(key, 24);
+        }
+        Ok(last.is_none())
+    })?;
+    Ok(last)
 }
 
 /// SHA-256 of the superseded record's name ‖ log ‖ position.

@@ -32,6 +32,8 @@ pub(crate) struct Watch {
     through: Upto,
     /// Heads of this append, not in the rows yet.
     pub(super) unwritten: Vec<ObservedHead>,
+    /// The rows are of another log, or lack observations of ours that came back: they are written anew.
+    rows_differ: bool,
     /// Up to where other logs hold nothing but observations since the head that we observed.
     pub(super) quiet: BTreeMap<LogId, Upto>,
 }
@@ -42,6 +44,7 @@ impl Watch {
             heads: Heads::new(),
             through: (0, EMPTY_ROOT),
             unwritten: Vec::new(),
+            rows_differ: false,
             quiet: BTreeMap::new(),
         }
     }
@@ -61,13 +64,15 @@ impl Watch {
         let (size, root) = watch.through;
         if size > head.size() || root_at(ledger, &own, size)? != root {
             tracing::warn!(log = ?own, "our own log is not the one that was observed from: it is read again");
-            watch = Self::new();
+            watch = Self { rows_differ: true, ..Self::new() };
         }
         let new = watch.through.0..head.size();
+        let before = watch.heads.clone();
         if let Some(position) = add_up(ledger, payloads, &own, &mut watch.heads, new)? {
             let damage = Damage::of_table(&BLOBS, "the payload of an entry of ours is not here");
             return Err(StoreError::damaged(damage.at(own, position)));
         }
+        watch.rows_differ |= watch.heads != before;
         watch.through = (head.size(), head.root());
         Ok(watch)
     }
@@ -90,6 +95,11 @@ impl Watch {
 
     /// Writes what this append changed, in the transaction of its entries.
     pub(super) fn write(&mut self, write: &WriteView, head: &LogHead) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.rows_differ) {
+            write.clear(&OWN_OBSERVED)?;
+            // With the heads of this append, which were observed already.
+            self.unwritten = self.heads.iter().collect();
+        }
         for head in self.unwritten.drain(..) {
             write.put_sealed(&OWN_OBSERVED, head.log.as_bytes(), &observed_body(&head))?;
         }

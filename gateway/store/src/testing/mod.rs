@@ -144,6 +144,11 @@ impl MemoryDisk {
         self.state().habits = habits;
     }
 
+    /// Whether it forgets what it says that it is durable.
+    pub fn lies(&self) -> bool {
+        self.state().habits.forgets.is_some()
+    }
+
     /// How long its operations took.
     pub fn passed(&self) -> Duration {
         self.state().passed

@@ -10,6 +10,7 @@ use super::{Files, Report, Trust};
 use crate::database::{ALL_KEYS, Db, opened, walk};
 use crate::error::Damage;
 use crate::gate::{ReadGateError, SigningGate};
+use crate::left::left_in;
 use crate::logs::LogState;
 use crate::own::request_row;
 use crate::store::Identity;
@@ -44,7 +45,14 @@ pub(super) fn check(files: &Files, trust: Option<&dyn Trust>, gate: &Path, repor
             entries += one.size();
             if is_own {
                 own_size = one.size();
-                check_gate(&gate, &one, report);
+                let left = match &gate {
+                    Ok(Some(gate)) => left_in(&view, gate)?.is_some(),
+                    _ => false,
+                };
+                // A gate on a branch that was left says nothing about the one that is here.
+                if !left {
+                    check_gate(&gate, &one, report);
+                }
             }
             Ok(())
         });
@@ -56,6 +64,7 @@ pub(super) fn check(files: &Files, trust: Option<&dyn Trust>, gate: &Path, repor
     }
     check_requests(db, own_size, report);
     check_states(db, report);
+    super::outbox::check(db, report);
 }
 
 fn check_gate(

@@ -6,6 +6,7 @@
 mod derived;
 mod ledger;
 pub(crate) mod log;
+mod outbox;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! A store with rows in every table: two logs, late and missing blobs, locators, quarantine, an audit log.
+//! A store with rows in every table: two logs, late and missing blobs, locators, quarantine, drafts
+//! that wait, an audit log.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use sundbro_ledger::transaction::Audience;
 use sundbro_proto::ledger::v1;
 use sundbro_store::audit::{AuditRecord, PendingAcknowledgement, message_digest};
 use sundbro_store::{
-    Locator, LocatorChange, LogState, Observing, Quarantined, RequestKey, Start, Store,
+    Locator, LocatorChange, LogState, Observing, OutboxLimits, Quarantined, RequestKey, Start,
+    Store,
 };
 
 use super::{HOUR, Keys, Member, append, blobs, draft_of_blob, keys, register, replicate, says};
@@ -74,6 +76,13 @@ pub fn full(dir: &Path) -> Full {
         };
         store.quarantine(&item).expect("quarantine");
     }
+    let waits = (0..9).map(|n| {
+        let mut draft = register(&owner, 7000 + u64::from(n), &says(210 + n, 1));
+        draft.locator = Some(LocatorChange::Register(locator(210 + n)));
+        draft
+    });
+    let waits: Vec<_> = waits.collect();
+    store.put_outbox(&waits, 1_700_000_000, &OutboxLimits::DEFAULT).expect("they wait");
     // Above what is here, so that it changes nothing else.
     for size in 500..503 {
         store.put_evidence(&other.two_roots(size), &keys).expect("evidence");
@@ -81,6 +90,22 @@ pub fn full(dir: &Path) -> Full {
     let state = LogState::Stopped { position: 90, reason: "BAD_SIGNATURE".to_owned() };
     store.mark_log(&other.log(), &state).expect("mark");
     Full { owner, other, keys }
+}
+
+fn locator(n: u8) -> Locator {
+    Locator {
+        adapter: "documents".to_owned(),
+        source_key: vec![b'k', n],
+        record: [n; 16],
+        version: 1,
+        generation: 0,
+        content: ContentDigest::new([n; 32]),
+        size: 100,
+        fingerprint: vec![n; 12],
+        document_id: None,
+        position: 0,
+        live: true,
+    }
 }
 
 fn own_log(store: &Store, owner: &Member) {
@@ -92,19 +117,7 @@ fn own_log(store: &Store, owner: &Member) {
             said.replaces = (n % 2 == 1).then(|| n - 1);
             let mut draft = register(owner, u64::from(n), &said);
             draft.request = Some(RequestKey { id: vec![n], content: [n; 32] });
-            draft.locator = Some(LocatorChange::Register(Locator {
-                adapter: "documents".to_owned(),
-                source_key: vec![b'k', n],
-                record: [n; 16],
-                version: 1,
-                generation: 0,
-                content: ContentDigest::new([n; 32]),
-                size: 100,
-                fingerprint: vec![n; 12],
-                document_id: None,
-                position: 0,
-                live: true,
-            }));
+            draft.locator = Some(LocatorChange::Register(locator(n)));
             drafts.push(draft);
         }
         append(store, owner, drafts);

@@ -36,6 +36,11 @@ fn our_own_log() {
 }
 
 #[test]
+fn drafts_that_wait() {
+    run(&paths::outbox());
+}
+
+#[test]
 fn a_replica() {
     run(&paths::replica());
 }

@@ -7,10 +7,13 @@ use sundbro_ledger::ids::MessageDigest;
 use sundbro_proto::ledger::v1;
 use sundbro_store::audit::PendingAcknowledgement;
 use sundbro_store::tables::StoreFile::{self, Audit, Gate, Index, Ledger, Payloads};
-use sundbro_store::{AppendReplicaError, EQUIVOCATION, LogState, Quarantined, Store};
+use sundbro_store::{
+    AppendReplicaError, EQUIVOCATION, JudgedDrafts, LogState, OutboxLimits, Quarantined, Store,
+    Waiting,
+};
 
 use crate::common::full::audit as line;
-use crate::common::try_append;
+use crate::common::{HOUR, try_append};
 use crate::world::{World, locator};
 
 /// Why a step failed, for people.
@@ -60,6 +63,47 @@ pub fn own() -> Path {
         })
     };
     path("append_own", vec![group(10, 2), group(12, 1)])
+}
+
+/// Drafts that wait: put into the outbox, signed as another start does it, and one that is dropped.
+pub fn outbox() -> Path {
+    let put = |from: u8, count: u8| {
+        step(&[Payloads, Ledger], move |store, world| {
+            let drafts: Vec<_> = (from..from + count).map(|n| world.draft(n)).collect();
+            // Asked for again when nobody knows whether it was done: what waits already is put there once.
+            let limits = OutboxLimits::DEFAULT;
+            text(store.put_outbox(&drafts, 1_700_000_000, &limits))?;
+            let waits = store.outbox_status().map_err(|error| error.to_string())?.drafts;
+            assert!((u64::from(count)..=3).contains(&waits), "{waits} drafts wait");
+            Ok(())
+        })
+    };
+    let drain = |max: usize, size: u64| {
+        step(&[Payloads, Ledger, Gate], move |store, world| {
+            if world.own_size(store) == size {
+                // It was done, and only the gate is behind, which the next entry brings after it.
+                let nothing = JudgedDrafts { size, drafts: Vec::new() };
+                return text(store.append_waiting(
+                    nothing,
+                    &world.owner.signer(),
+                    HOUR,
+                    &world.keys,
+                ));
+            }
+            let waiting = store.waiting(max).map_err(|error| error.to_string())?;
+            let whole = |it: Waiting| Some((it.number, it.draft.expect("whole"), it.signed_at));
+            let drafts = waiting.drafts.into_iter().filter_map(whole).collect();
+            let judged = JudgedDrafts { size: waiting.size, drafts };
+            let done = store.append_waiting(judged, &world.owner.signer(), HOUR, &world.keys);
+            for outcome in done.map_err(|error| error.to_string())?.outcomes {
+                let accepted = outcome.map_err(|refusal| refusal.to_string())?;
+                assert!(accepted.position < size, "{} is signed twice", accepted.position);
+            }
+            Ok(())
+        })
+    };
+    let drop_one = step(&[Payloads, Ledger], |store, _| text(store.drop_waiting(&[3])));
+    path("outbox", vec![put(10, 2), put(12, 1), drain(1, 11), drain(9, 13), put(13, 1), drop_one])
 }
 
 pub fn replica() -> Path {
