@@ -210,6 +210,7 @@ impl CharterBook {
                 }
                 _ => {}
             }
+            self.forget_what_nobody_shows(&status)?;
             match self.judge_log_again(&status.log) {
                 Ok(refused) => self.wait_no_longer(&status, refused)?,
                 // The rows of one log must not keep the others from being judged, or the gateway from its work.
@@ -221,6 +222,16 @@ impl CharterBook {
             }
         }
         Ok(())
+    }
+
+    /// Forgets a checkpoint beyond what is here of a log of which the charter names a branch: it may be of another one, and
+    /// then nobody shows it any more, while whoever holds more of this one shows it again.
+    fn forget_what_nobody_shows(&self, status: &LogStatus) -> Result<(), StoreError> {
+        if self.history.load().branch_of(&status.log).is_none() {
+            return Ok(());
+        }
+        let is_here = |row: &CheckpointRow| row.size <= status.committed_size;
+        self.store.forget_newest_seen(&status.log, is_here).map(drop)
     }
 
     /// Follows a log again whose entries waited here for a version that stood twice, now that it is healed.
@@ -254,7 +265,8 @@ impl CharterBook {
             );
         }
         let state = self.store.log_status(log)?.state;
-        let unsure = matches!(&state, LogState::Stopped { reason, .. } if is_equivocation(reason));
+        let unsure = matches!(&state, LogState::Stopped { reason, .. } if is_equivocation(reason))
+            || (*log == self.store.identity().own_log && self.store.is_unsure_of_own_log());
         self.follow_branch(log, &history, unsure)?;
         let refused = self.store.first_refused(log, &**history)?;
         if let Some(state) = self.stop_by_evidence(log, &history)? {

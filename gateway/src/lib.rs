@@ -48,3 +48,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod wire;
 pub mod witness;
+pub mod world;

@@ -17,7 +17,7 @@ use sundbro_proto::federation::v1::retrieval_service_server::RetrievalServiceSer
 use sundbro_proto::gateway::v1::audit_service_server::AuditServiceServer;
 use sundbro_proto::gateway::v1::ledger_service_server::LedgerServiceServer;
 use sundbro_proto::gateway::v1::records_service_server::RecordsServiceServer;
-use sundbro_store::{ResumeError, Store};
+use sundbro_store::{OutboxLimits, ResumeError, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,14 +29,14 @@ use crate::config::{self, Config};
 use crate::connections::Connections;
 use crate::hub::{Hub, PeerTable};
 use crate::identity::OwnKeys;
-use crate::ingest::{self, IngestContext, Ingests};
+use crate::ingest::{self, IngestContext, Ingests, Outbox};
 use crate::lobby::Places;
 use crate::locate::{Finder, LocateContext};
 use crate::own_reach::OwnReachReader;
 use crate::policy::{PolicyBook, PolicyState};
 use crate::publisher::{self, PublisherContext, PublisherHandle, SigningState};
 use crate::replication::{
-    FederationEndpoint, OwnIdentity, OwnLogCheck, OwnLogState, Replication, ReplicationContext,
+    FederationEndpoint, OwnIdentity, OwnLogCheck, Replication, ReplicationContext,
     ReplicationSettings, TlsDial,
 };
 use crate::retrieval::acknowledge::{self, AcknowledgeContext, Acknowledgements};
@@ -56,6 +56,7 @@ use crate::sight::{Sight, Sources};
 use crate::subject::SubjectKeys;
 use crate::subject::grant::SealingKey;
 use crate::tls::{End, FederationTls, LocalTls, watch_files};
+use crate::world::World;
 
 /// What is said on the command line and not in the configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,6 +144,7 @@ fn lay_ground(config: Config, options: Options) -> Result<Ground, CliError> {
     let mut open = crate::cli::open_options(&config);
     open.recreate_gate = options.recreate_signing_gate;
     let store = Store::open(&config.data_dir, open).map_err(|error| failed(error.into()))?;
+    store.set_reserve(config.min_free_bytes);
     let store = Arc::new(store);
     let charter = CharterBook::open(store.clone(), &config.federation_id)
         .map_err(|error| CliError::new(Exit::Integrity, error))?;
@@ -203,7 +205,7 @@ async fn run(
         },
         stop: stop.clone(),
     });
-    let (publisher, publisher_thread) = publisher::spawn(PublisherContext {
+    let context = PublisherContext {
         member: config.member.clone(),
         federation_id: config.federation_id,
         origin,
@@ -213,11 +215,14 @@ async fn run(
         hub: hub.clone(),
         own_log: replication.own_log().clone(),
         shown: replication.shown().clone(),
-        runtime: tokio::runtime::Handle::current(),
-    })
-    .map_err(|error| failed(error.into()))?;
+        world: World::of_this_machine(),
+    };
+    let (publisher, publisher_thread) =
+        publisher::spawn(context, tokio::runtime::Handle::current())
+            .map_err(|error| failed(error.into()))?;
 
-    tasks.spawn(follow_own_log(replication.clone(), publisher.clone(), stop.clone()));
+    let asked = replication.own_log().clone();
+    tasks.spawn(publisher::follow_own_log(asked, publisher.clone(), stop.clone()));
     let interval = config.federation.observation_interval;
     tasks.spawn(crate::witness::run(hub.clone(), publisher.clone(), interval, stop.clone()));
     let scrubbed = ScrubCounts::default();
@@ -230,19 +235,20 @@ async fn run(
         stop: stop.clone(),
     }));
 
-    let ingests = start_ingests(
-        &config,
-        &IngestContext {
-            member: config.member.clone(),
-            own_log,
-            store: store.clone(),
-            keys: keys.clone(),
-            subjects: subjects.clone(),
-            publisher: publisher.clone(),
-            stop: stop.clone(),
-        },
-        &tasks,
-    )?;
+    let outbox = Outbox::new(store.clone(), OutboxLimits::DEFAULT);
+    let ingest = IngestContext {
+        member: config.member.clone(),
+        own_log,
+        store: store.clone(),
+        keys: keys.clone(),
+        subjects: subjects.clone(),
+        publisher: publisher.clone(),
+        outbox: outbox.clone(),
+        stop: stop.clone(),
+    };
+    let ingests = start_ingests(&config, &ingest, &tasks)?;
+    // Also without an adapter: what one found that is not configured any more is signed all the same.
+    tasks.spawn(ingest::sign_what_waits(ingest, charter.clone()));
     let ingests = Arc::new(ingests);
 
     let now_millis: crate::retrieval::NowMillis = Arc::new(crate::clock::unix_millis);
@@ -313,6 +319,7 @@ async fn run(
         reach: reach.clone(),
         scrub: scrubbed,
         ingests: ingests.clone(),
+        outbox: outbox.clone(),
         retrievals: [owner.counts().clone(), requester.counts().clone()],
         federation: federation_tls.clone(),
         local: local_tls.clone(),
@@ -345,6 +352,7 @@ async fn run(
             store: store.clone(),
             charter: charter.clone(),
             subjects: subjects.clone(),
+            outbox: outbox.clone(),
             operations: Arc::new(Assembled {
                 store,
                 publisher: publisher.clone(),
@@ -466,26 +474,6 @@ fn sealing_key_id(charter: &CharterBook, member: &MemberName) -> u32 {
         .flat_map(|entry| &entry.keys)
         .rfind(|key| key.purpose == KeyPurpose::Sealing);
     key.map_or(0, |key| key.key_id)
-}
-
-/// Lets the publisher sign while other members' answers allow it.
-async fn follow_own_log(
-    replication: Replication,
-    publisher: PublisherHandle,
-    stop: CancellationToken,
-) {
-    let mut state = replication.own_log().state();
-    loop {
-        let now = state.borrow_and_update().clone();
-        if let OwnLogState::Clear { answered, asked } = now {
-            tracing::info!(answered, asked, "our own log may be signed");
-        }
-        publisher.follow(&now);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = state.changed() => if changed.is_err() { return },
-        }
-    }
 }
 
 /// Takes every change of the charter into the TLS material: connections of peers whose trust changed are closed; and

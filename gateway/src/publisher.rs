@@ -2,7 +2,7 @@
 //!
 //! Whoever publishes hands over drafts and waits for the answer; the channel is bounded, so a flood waits at its source.
 //! Nothing is appended before enough other members have answered that our log may be signed, while signing is stopped, or
-//! while the charter does not list us as active: submissions then fail with the reason, and adapters offer them again.
+//! while the charter does not list us as active: submissions then fail with the reason, and wait in the outbox.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,16 +15,18 @@ use sundbro_ledger::member::{KeyPurpose, MemberEntry, MemberState};
 use sundbro_ledger::signing::VerifyingKey;
 use sundbro_store::gate::SigningStop;
 use sundbro_store::{
-    Accepted, AppendOwnError, DraftRefusal, Observing, OwnAppend, OwnDraft, OwnSigner, Store,
-    StoreError,
+    Accepted, AppendOwnError, DraftRefusal, JudgedDrafts, Observing, OwnAppend, OwnDraft,
+    OwnSigner, Store, StoreError,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::charter_book::CharterBook;
 use crate::hub::Hub;
 use crate::identity::OwnKeys;
 use crate::replication::{NoQuorum, OwnLogCheck, OwnLogState, Shown};
 use crate::sight::own::CommitTimes;
+use crate::world::World;
 
 /// Jobs that wait; each holds one caller's drafts.
 const QUEUE_JOBS: usize = 64;
@@ -54,7 +56,7 @@ pub enum SigningState {
 pub enum PublishError {
     /// Too few other members have answered that our log may be signed.
     #[error(
-        "nothing is published yet: {0}; what was found waits at its source and is published when enough of them are reached"
+        "nothing is published yet: {0}; what was found waits and is published when enough of them are reached"
     )]
     NoQuorum(NoQuorum),
     /// Signing is stopped.
@@ -72,6 +74,25 @@ pub enum PublishError {
     /// The gateway is stopping.
     #[error("the gateway is stopping: publish again when it runs")]
     Stopping,
+}
+
+impl PublishError {
+    /// Whether our log may not be signed now, while the disk is well: what was to be appended can wait on it.
+    pub fn is_about_signing(&self) -> bool {
+        match self {
+            Self::NoQuorum(_)
+            | Self::Stopped(_)
+            | Self::NotEntitled(_)
+            | Self::CharterForked(_) => true,
+            Self::Store(error) => !matches!(error, AppendOwnError::Store(_)),
+            Self::Stopping => false,
+        }
+    }
+
+    /// Whether our log grew since the drafts of the outbox were judged.
+    pub fn is_judged_before(&self) -> bool {
+        matches!(self, Self::Store(AppendOwnError::JudgedBefore { .. }))
+    }
 }
 
 /// What the publisher works with.
@@ -94,12 +115,15 @@ pub struct PublisherContext {
     pub own_log: Arc<OwnLogCheck>,
     /// How far their logs may be witnessed.
     pub shown: Arc<Shown>,
-    /// Where the sessions run by which they are asked.
-    pub runtime: tokio::runtime::Handle,
+    /// The time, and what nobody can guess.
+    pub world: World,
 }
 
 /// For each draft, in order, what became of it; or why nothing was appended.
 pub type Published = Result<Vec<Result<Accepted, DraftRefusal>>, Arc<PublishError>>;
+
+/// For each draft that waited, in order, what became of it; or why none was appended.
+pub type PublishedWaiting = Result<Vec<Result<Accepted, DraftRefusal>>, PublishError>;
 
 /// How many observations were appended; none when there was nothing to vouch for.
 pub type Observed = Result<usize, PublishError>;
@@ -111,6 +135,7 @@ struct Job {
 
 enum Asked {
     Publish(Job),
+    PublishWaiting(JudgedDrafts, oneshot::Sender<PublishedWaiting>),
     Observe(oneshot::Sender<Observed>),
 }
 
@@ -133,6 +158,17 @@ impl PublisherHandle {
         let job = Asked::Publish(Job { drafts, answer });
         self.jobs.send(job).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Appends drafts that waited in the outbox, from which they then are gone, and waits until that is durable.
+    ///
+    /// # Errors
+    /// When nothing was appended; all of them go on waiting.
+    pub async fn publish_waiting(&self, judged: JudgedDrafts) -> PublishedWaiting {
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked::PublishWaiting(judged, answer);
+        self.jobs.send(asked).await.map_err(|_| PublishError::Stopping)?;
+        answered.await.map_err(|_| PublishError::Stopping)?
     }
 
     /// Vouches for what is new in other members' logs, as far as that is worth an entry, and waits until it is durable.
@@ -160,7 +196,8 @@ impl PublisherHandle {
         self.jobs.is_closed()
     }
 
-    /// Whether our own log may grow by what other members know. Once it is stopped it stays so.
+    /// Whether our own log may grow by what other members know. Once it is stopped it stays so, unless the charter has named
+    /// which of two histories goes on: then they are asked again.
     pub fn follow(&self, state: &OwnLogState) {
         let next = match state {
             OwnLogState::Asking => SigningState::Checking,
@@ -169,7 +206,8 @@ impl PublisherHandle {
             OwnLogState::Stopped(stop) => return self.stop(stop.clone()),
         };
         self.state.send_if_modified(|state| {
-            let differs = !matches!(state, SigningState::Stopped(_)) && *state != next;
+            let stays = matches!(state, SigningState::Stopped(stop) if !stop.may_be_settled());
+            let differs = !stays && *state != next;
             if differs {
                 *state = next;
             }
@@ -190,13 +228,44 @@ impl PublisherHandle {
     }
 }
 
-/// Starts the thread. It ends when every handle is dropped and what was handed over is answered.
+/// Lets the publisher sign while other members' answers allow it.
+pub async fn follow_own_log(
+    own_log: Arc<OwnLogCheck>,
+    publisher: PublisherHandle,
+    stop: CancellationToken,
+) {
+    let mut state = own_log.state();
+    loop {
+        let now = state.borrow_and_update().clone();
+        if let OwnLogState::Clear { answered, asked } = now {
+            tracing::info!(answered, asked, "our own log may be signed");
+        }
+        publisher.follow(&now);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Starts the thread; `runtime` is where the sessions run by which other members are asked. It ends when every handle is
+/// dropped and what was handed over is answered.
 ///
 /// # Errors
 /// When the operating system gives no thread.
 pub fn spawn(
     context: PublisherContext,
+    runtime: tokio::runtime::Handle,
 ) -> std::io::Result<(PublisherHandle, thread::JoinHandle<()>)> {
+    let (handle, work) = prepare(context);
+    let thread = thread::Builder::new()
+        .name("publisher".to_owned())
+        .spawn(move || runtime.block_on(work))?;
+    Ok((handle, thread))
+}
+
+/// The publisher and what it does. That blocks while it commits, so it wants a thread of its own.
+pub fn prepare(context: PublisherContext) -> (PublisherHandle, impl Future<Output = ()> + Send) {
     let (jobs, waiting) = mpsc::channel(QUEUE_JOBS);
     let state = match context.store.signing_stop() {
         Some(stop) => {
@@ -208,24 +277,23 @@ pub fn spawn(
     let state = Arc::new(watch::Sender::new(state));
     let commits = CommitTimes::default();
     let handle = PublisherHandle { jobs, state: state.clone(), commits: commits.clone() };
-    let thread = thread::Builder::new()
-        .name("publisher".to_owned())
-        .spawn(move || run(&context, waiting, &state, &commits))?;
-    Ok((handle, thread))
+    (handle, run(context, waiting, state, commits))
 }
 
-fn run(
-    context: &PublisherContext,
+async fn run(
+    context: PublisherContext,
     mut waiting: mpsc::Receiver<Asked>,
-    state: &watch::Sender<SigningState>,
-    commits: &CommitTimes,
+    state: Arc<watch::Sender<SigningState>>,
+    commits: CommitTimes,
 ) {
-    while let Some(first) = waiting.blocking_recv() {
+    while let Some(first) = waiting.recv().await {
         let (mut count, mut jobs, mut observers) = (0, Vec::new(), Vec::new());
+        let mut waited = Vec::new();
         let mut next = Some(first);
         while let Some(asked) = next {
             match asked {
                 Asked::Observe(answer) => observers.push(answer),
+                Asked::PublishWaiting(judged, answer) => waited.push((judged, answer)),
                 Asked::Publish(job) => {
                     count += job.drafts.len();
                     jobs.push(job);
@@ -235,31 +303,40 @@ fn run(
             next = if count < GROUP_DRAFTS { waiting.try_recv().ok() } else { None };
         }
         if !jobs.is_empty() {
-            answer(context, jobs, state, commits);
+            answer(&context, jobs, &state, &commits).await;
+        }
+        for (judged, answer) in waited {
+            let now = state.borrow().clone();
+            let published = append_waiting(&context, judged, &now, &commits).await;
+            if let Err(error) = &published {
+                stop_for(error, &state);
+            }
+            drop(answer.send(published));
         }
         for answer in observers {
             let now = state.borrow().clone();
-            drop(answer.send(observe(context, &now, commits)));
+            drop(answer.send(observe(&context, &now, &commits).await));
         }
     }
 }
 
 /// Observes the heads that are here, as far as our answers to their authors allow.
-fn observe(context: &PublisherContext, state: &SigningState, commits: &CommitTimes) -> Observed {
-    let mut salt = || {
-        let mut salt = [0; 32];
-        getrandom::fill(&mut salt).map_err(|_| StoreError::NoRandomness)?;
-        Ok(salt)
-    };
+async fn observe(
+    context: &PublisherContext,
+    state: &SigningState,
+    commits: &CommitTimes,
+) -> Observed {
     let appended = sign(context, state, commits, |signer, hour, history| {
+        let mut salt = context.world.salt;
         let limit = |log: &LogId| context.shown.limit(&context.store, log);
         let mut observing = Observing { owners: history, limit: &limit, salt: &mut salt };
         context.store.observe(&mut observing, signer, hour, history)
-    })?;
+    })
+    .await?;
     Ok(appended.map_or(0, |appended| appended.outcomes.len()))
 }
 
-fn answer(
+async fn answer(
     context: &PublisherContext,
     jobs: Vec<Job>,
     state: &watch::Sender<SigningState>,
@@ -272,7 +349,7 @@ fn answer(
     // A caller that went away asked in vain; what it asked for is done all the same.
     // A copy: whoever changes the state must not wait for a commit, and a commit may find out that it has to change.
     let now = state.borrow().clone();
-    match append(context, drafts, &now, commits) {
+    match append(context, drafts, &now, commits).await {
         Ok(outcomes) => {
             let mut outcomes = outcomes.into_iter();
             for (size, answer) in sizes.into_iter().zip(answers) {
@@ -302,7 +379,7 @@ fn stop_for(error: &PublishError, state: &watch::Sender<SigningState>) {
     });
 }
 
-fn append(
+async fn append(
     context: &PublisherContext,
     drafts: Vec<OwnDraft>,
     state: &SigningState,
@@ -310,12 +387,26 @@ fn append(
 ) -> Result<Vec<Result<Accepted, DraftRefusal>>, PublishError> {
     let appended = sign(context, state, commits, |signer, hour, history| {
         context.store.append_own(drafts, signer, hour, history).map(Some)
-    })?;
+    })
+    .await?;
+    Ok(appended.map_or_else(Vec::new, |appended| appended.outcomes))
+}
+
+async fn append_waiting(
+    context: &PublisherContext,
+    judged: JudgedDrafts,
+    state: &SigningState,
+    commits: &CommitTimes,
+) -> PublishedWaiting {
+    let appended = sign(context, state, commits, |signer, hour, history| {
+        context.store.append_waiting(judged, signer, hour, history).map(Some)
+    })
+    .await?;
     Ok(appended.map_or_else(Vec::new, |appended| appended.outcomes))
 }
 
 /// Lets the store append with our keys, if we are entitled to; then index and peers follow. `None`: nothing was appended.
-fn sign(
+async fn sign(
     context: &PublisherContext,
     state: &SigningState,
     commits: &CommitTimes,
@@ -367,9 +458,11 @@ fn sign(
     // takes nothing from a start before this one, and shows what it knows of our log.
     let electorate = context.charter.electorate(&context.member);
     let confirmed = context.own_log.confirm(&electorate, CONFIRM_PATIENCE);
-    context.runtime.block_on(confirmed).map_err(PublishError::NoQuorum)?;
+    confirmed.await.map_err(PublishError::NoQuorum)?;
     let began = std::time::Instant::now();
-    let Some(appended) = append(&signer, crate::clock::hour(), &history)? else { return Ok(None) };
+    let Some(appended) = append(&signer, (context.world.hour)(), &history)? else {
+        return Ok(None);
+    };
     commits.took(began.elapsed());
     // From here the entries survive a crash; the index follows, and only then are peers and readers told.
     if context.charter.version() != version {

@@ -123,14 +123,17 @@ reasons! {
         "The log holds an entry that breaks the rules, and is followed no further." =>
         "Read the reason with `sundbro status`; the log's member must act.";
     NO_QUORUM:
-        "Too few other members have answered that our own log may be signed; what is found waits at its source." =>
+        "Too few other members have answered that our own log may be signed; what is found waits in the outbox." =>
         "Wait, or see with `sundbro status` who is not reached and why; alone, an operator can answer for it: `sundbro log override`.";
+    OUTBOX_FULL:
+        "As much as may waits in the outbox until our own log may be signed; what is found now waits at its source." =>
+        "Have our log signed again: `sundbro status` says what stops it; the outbox then empties by itself. Keep what is at the sources until then.";
     OWN_LOG_BEHIND:
         "Peers, or the signing gate, know more of our own log than the database does; it is being fetched back." =>
         "Wait; if no member holds what is missing, see the runbook for restoring.";
     OWN_LOG_DIVERGES:
         "A peer, or the signing gate, knows another entry at a position that we hold: two databases have signed." =>
-        "Stop the gateway and find out which copy was in use; the other must never run again.";
+        "Find out which copy was in use; the other must never run again. When the stewards have named a branch, it goes on by itself.";
     SIGNING_STOPPED:
         "Our own log is stopped for a reason that no operator can override." =>
         "Read the reason with `sundbro status`, and its cure.";
@@ -211,6 +214,9 @@ reasons! {
     TLS_MATERIAL_UNUSABLE:
         "A certificate, key or revocation list cannot be used." =>
         "Read the message: it names the file and what is wrong with it.";
+    DISK_FULL:
+        "Less of the disk is free than `store.min_free_bytes`: nothing is registered, and nothing is taken from peers." =>
+        "Make room on the disk of the data folder; what waits is then registered and fetched by itself.";
     AUDIT_NOT_WRITTEN:
         "The audit log could not be written, so nothing is served." =>
         "Look at the disk of the data folder; the gateway's log has the cause under the request id.";

@@ -39,7 +39,7 @@ impl Backup {
         }
         let unfinished = with_ending(&self.dir, UNFINISHED);
         // What an interrupted backup left is no copy of anything.
-        drop(fs::remove_dir_all(&unfinished));
+        remove_leftover(&unfinished)?;
         let (facts, manifest) = copy(&config, &unfinished, self.with_keys)?;
         // From here the copy is whole: only then it has the name by which it is found.
         fs::rename(&unfinished, &self.dir).map_err(|error| unwritable(&self.dir, &error))?;
@@ -101,6 +101,17 @@ fn copy(config: &Config, to: &Path, with_keys: bool) -> Result<(BackedUp, Manife
     sync_folder(&data)?;
     sync_folder(to)?;
     Ok((facts, manifest))
+}
+
+/// Removes what an interrupted run left under a name of ours. Anything that stayed would become part of the next one.
+pub(super) fn remove_leftover(path: &Path) -> Result<(), CliError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let what = format!("{} cannot be removed: {error}; remove it yourself", path.display());
+            Err(CliError::new(Exit::Failed, what))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A folder for its owner alone.

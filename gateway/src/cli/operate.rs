@@ -46,6 +46,7 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         coverage_lines(&coverage),
     );
     text.push_str(&own_log_line(status.own_log.as_ref()));
+    text.push_str(&outbox_line(status.outbox.as_ref()));
     text.push_str(&policy_line(status.policy.as_ref()));
     text.push_str(&scrub_line(status.scrub.as_ref()));
     for adapter in &status.adapters {
@@ -68,6 +69,10 @@ async fn status(client: ClientArgs, output: Output) -> Result<(), CliError> {
         "own_log": status.own_log.as_ref().map(|own| serde_json::json!({
             "size": own.size, "replicated_size": own.replicated_size,
             "witnessed_size": own.witnessed_size, "witness_quorum": own.witness_quorum,
+        })),
+        "outbox": status.outbox.as_ref().map(|outbox| serde_json::json!({
+            "waiting": outbox.waiting, "full": outbox.full,
+            "since_unix_seconds": outbox.since.as_ref().map(|time| time.seconds),
         })),
         "policy": status.policy.as_ref().map(|policy| serde_json::json!({
             "sha256": hex::encode(&policy.sha256), "rules": policy.rules,
@@ -95,6 +100,16 @@ fn own_log_line(own: Option<&api::OwnLogStatus>) -> String {
         "own log: {} entries, {} replicated, {} witnessed\n",
         own.size, own.replicated_size, own.witnessed_size
     )
+}
+
+/// What waits to be signed, if anything does.
+fn outbox_line(outbox: Option<&api::OutboxStatus>) -> String {
+    let Some(outbox) = outbox.filter(|outbox| outbox.waiting > 0) else { return String::new() };
+    let since = outbox.since.as_ref().and_then(|it| jiff::Timestamp::from_second(it.seconds).ok());
+    let since = since.map_or_else(String::new, |time| format!(" since {time}"));
+    let full =
+        if outbox.full { "; it is full (OUTBOX_FULL): more waits at its source" } else { "" };
+    format!("outbox: {} found and not signed yet{since}{full}\n", outbox.waiting)
 }
 
 fn policy_line(policy: Option<&api::PolicyStatus>) -> String {

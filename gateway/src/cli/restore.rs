@@ -11,7 +11,9 @@ use sundbro_store::backup::{BACKED_UP, GatePutBack, put_back_gate};
 use sundbro_store::tables::StoreFile;
 use sundbro_store::verify::{Report, verify_dir};
 
-use super::backup::{make_folder, parent, sync, sync_folder, unwritable, with_ending};
+use super::backup::{
+    make_folder, parent, remove_leftover, sync, sync_folder, unwritable, with_ending,
+};
 use super::manifest::Manifest;
 use super::{CliError, Exit, Output};
 use crate::charter_book::CharterBook;
@@ -85,7 +87,15 @@ fn put_back(
     output: Output,
 ) -> Result<(), CliError> {
     let data = &config.data_dir;
-    let is_empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
+    // A folder that cannot be read may hold everything: only one that is not there, or shows nothing, is empty.
+    let is_empty = match fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => {
+            let what = format!("{} cannot be looked into: {error}", data.display());
+            return Err(CliError::new(Exit::Failed, what));
+        }
+    };
     if !is_empty {
         let what = format!(
             "{} is not empty: move it away first; nothing is overwritten, since it may hold what the backup lacks",
@@ -94,7 +104,7 @@ fn put_back(
         return Err(CliError::new(Exit::Usage, what));
     }
     let unfinished = with_ending(data, UNFINISHED);
-    drop(fs::remove_dir_all(&unfinished));
+    remove_leftover(&unfinished)?;
     make_folder(&unfinished)?;
     for file in BACKED_UP {
         let to = unfinished.join(file.name());

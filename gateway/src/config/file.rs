@@ -28,6 +28,8 @@ pub struct File {
     pub shutdown_grace_period_ms: Option<i64>,
     /// How often every row of the databases is read and checked.
     pub scrub_interval_ms: Option<i64>,
+    /// The databases' disk.
+    pub store: Store,
     /// Signing keys.
     pub keys: Keys,
     /// The listener for other members.
@@ -44,6 +46,14 @@ pub struct File {
     pub sight: Sight,
     /// Log lines.
     pub log: Log,
+}
+
+/// `[store]`.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// How much of the disk is kept free.
+    pub min_free_bytes: Option<i64>,
 }
 
 /// `[keys]`.

@@ -2,6 +2,8 @@
 //!
 //! `docs/configuration.md` is written from this table, numbers are judged by it, and a test compares it with `file.rs`.
 
+use sundbro_store::RESERVE_BYTES;
+
 /// A number with its default and its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number {
@@ -55,6 +57,10 @@ pub(super) const SHUTDOWN_GRACE_PERIOD: Number =
 /// `scrub_interval_ms`. A day finds damage long before the backups that precede it are gone.
 pub(super) const SCRUB_INTERVAL: Number =
     Number { default: 86_400_000, least: 60_000, most: 2_592_000_000 };
+/// `store.min_free_bytes`. The least is room for the pages that a commit copies, and for the audit log of an hour; the most
+/// is larger than any disk.
+pub(super) const MIN_FREE: Number =
+    Number { default: RESERVE_BYTES.cast_signed(), least: 4 << 20, most: 1 << 50 };
 /// `federation.max_connections`.
 pub(super) const FEDERATION_MAX_CONNECTIONS: Number =
     Number { default: 1_024, least: 1, most: 100_000 };
@@ -117,6 +123,12 @@ pub const KEYS: &[Key] = &[
         meaning: "How often, in milliseconds, every row of the databases is read and held against what guards it. What a disk damaged is fetched from peers or derived anew by itself, and told where neither helps.",
         value: Value::Number(SCRUB_INTERVAL),
         power: "stop: damage is found late, when nobody holds what it hit any more, or the disk is read all the time",
+    },
+    Key {
+        name: "store.min_free_bytes",
+        meaning: "How many bytes of the disk of `data_dir` are kept free. With less, nothing is registered and nothing is taken from peers (`DISK_FULL`), reading, serving and the audit log go on, and everything does once there is room.",
+        value: Value::Number(MIN_FREE),
+        power: "stop: nothing is registered, or nothing is served any more once the disk is full",
     },
     Key {
         name: "keys.dir",

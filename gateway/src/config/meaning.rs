@@ -39,6 +39,8 @@ pub(super) fn meaning(
     );
     let scrub_interval =
         reader.millis("scrub_interval_ms", written.scrub_interval_ms, keys::SCRUB_INTERVAL);
+    let min_free = written.store.min_free_bytes;
+    let min_free_bytes = reader.integer("store.min_free_bytes", min_free, keys::MIN_FREE);
     let federation = reader.federation(&written.federation);
     let local = reader.local(&written.local);
     let dial = reader.dial(&written.dial);
@@ -59,6 +61,7 @@ pub(super) fn meaning(
         coverage_max_age,
         shutdown_grace_period,
         scrub_interval,
+        min_free_bytes: min_free_bytes.unsigned_abs(),
         federation: federation?,
         local: local?,
         dial,

@@ -50,6 +50,8 @@ pub struct Config {
     pub shutdown_grace_period: Duration,
     /// How often every row of the databases is read and checked.
     pub scrub_interval: Duration,
+    /// How much of the disk of `data_dir` is kept free.
+    pub min_free_bytes: u64,
     /// The listener for other members.
     pub federation: FederationListener,
     /// The listener for local systems.

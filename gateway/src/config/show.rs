@@ -29,6 +29,7 @@ pub(super) fn effective(config: &Config, text: &str) -> Vec<Effective> {
     list.put("coverage_max_age_ms", millis(config.coverage_max_age));
     list.put("shutdown_grace_period_ms", millis(config.shutdown_grace_period));
     list.put("scrub_interval_ms", millis(config.scrub_interval));
+    list.put("store.min_free_bytes", json!(config.min_free_bytes));
     list.put("keys.dir", json!(config.keys_dir));
     list.put("federation.listen", json!(config.federation.listen));
     list.put("federation.max_connections", json!(config.federation.max_connections));

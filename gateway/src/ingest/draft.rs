@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sundbro_adapters::{self as item, FoundDocument, SourceKey};
+use sundbro_adapters::{FoundDocument, SourceKey};
 use sundbro_ledger::blob::Blob;
 use sundbro_ledger::canonical::encode;
-use sundbro_ledger::ids::{ContentDigest, LogId, MemberName, RecordId, SubjectTag};
+use sundbro_ledger::ids::{LogId, MemberName, RecordId, SubjectTag};
 use sundbro_ledger::object_id::derived_record_id;
 use sundbro_ledger::payload::{Detail, Payload};
 use sundbro_ledger::transaction::Audience;
@@ -14,6 +14,7 @@ use sundbro_proto::ledger::v1;
 use sundbro_store::index::RecordPointer;
 use sundbro_store::{Locator, LocatorChange, OwnDraft, Store, StoreError};
 
+use super::facts::{Facts, Newest};
 use crate::identity::OwnKeys;
 use crate::subject::keys::SubjectKeys;
 use crate::subject::tag::{tag, tag_for_writing};
@@ -59,12 +60,22 @@ pub(super) struct Drafting {
     pub(super) store: Arc<Store>,
     pub(super) keys: Arc<OwnKeys>,
     pub(super) subjects: Arc<SubjectKeys>,
+    pub(super) map: MapView,
+}
+
+/// By which state of the map from sources to records is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MapView {
+    /// As our log has it: for drafts that are about to be signed.
+    Registered,
+    /// As it will be once everything that waits is signed: for what a scan finds.
+    Ahead,
 }
 
 /// Under which id and version an item is, or would be, registered.
-struct Place {
-    record: RecordId,
-    generation: u32,
+pub(super) struct Place {
+    pub(super) record: RecordId,
+    pub(super) generation: u32,
     /// Its newest version, if it is registered and not withdrawn.
     registered: Option<RecordPointer>,
 }
@@ -72,25 +83,34 @@ struct Place {
 impl Drafting {
     /// A document is there.
     pub(super) fn register(&self, found: &FoundDocument) -> Result<Outcome, DraftError> {
-        let key = found.source_key.as_bytes();
+        let facts = Facts::of_document(found, self.tags(found)?);
+        self.register_facts(&facts, &|tags| self.are_the_same(tags, found))
+    }
+
+    /// An item says this; `same_persons` tells of the tags of its newest version whether they name whom it concerns.
+    pub(super) fn register_facts(
+        &self,
+        facts: &Facts,
+        same_persons: &dyn Fn(&[SubjectTag]) -> bool,
+    ) -> Result<Outcome, DraftError> {
+        let key = &facts.source_key;
         let place = self.place(key)?;
-        let subjects = self.tags(found)?;
-        // The index may lack what our log holds, as after payloads came back from an older copy: the locator knows too.
-        let registered = place.registered.as_ref().map_or(0, |pointer| pointer.version);
-        let located = self.store.locator(&self.adapter, key)?;
-        let located = located.filter(|it| it.live && it.record == place.record.id);
-        let version = registered.max(located.map_or(0, |it| it.version)) + 1;
-        let mut detail = detail(found);
-        if let Some(pointer) = &place.registered
-            && is_the_same(pointer, &detail, lifecycle(found))
-            && self.concerns_the_same(pointer, found)
+        let version = self.next_version(&place, key)?;
+        let placed = (place.record.id, place.generation);
+        if let Some(newest) = self.newest(&place, key)?
+            && newest.says(facts)
+            && same_persons(&newest.subjects)
         {
-            // Only its looks changed, or the locator was lost: nothing new for the log.
-            let locator = self.locator(found, &place, pointer.version, pointer.position);
-            self.store.put_locator(&locator)?;
+            // Only its looks changed, or the locator was lost: nothing new for the log. One that waits keeps its looks
+            // until it is signed.
+            if let Some(position) = newest.position {
+                let locator = facts.locator(&self.adapter, placed, newest.version, position);
+                self.store.put_locator(&locator)?;
+            }
             return Ok(Outcome::Nothing);
         }
         let record = wire_id(&place.record);
+        let mut detail = facts.detail.clone();
         detail.record = Some(v1::RecordVersion { record: Some(record.clone()), version });
         let detail = Detail::new(detail).map_err(|_| DraftError::DoesNotFit)?;
         let detail = Blob::frame(&salt()?, &detail.encode(), Audience::Federation)
@@ -98,24 +118,22 @@ impl Drafting {
         let registered = v1::RecordRegistered {
             record: Some(record),
             version,
-            subjects: subjects.iter().map(wire_tag).collect(),
-            lifecycle: lifecycle(found).into(),
+            subjects: facts.subjects.iter().map(wire_tag).collect(),
+            lifecycle: facts.lifecycle,
             detail_commitment: Bytes::copy_from_slice(detail.detail_commitment().as_bytes()),
             replaces: None,
         };
         let body = v1::transaction_payload::Body::RecordRegistered(registered);
-        let locator = self.locator(found, &place, version, 0);
+        let locator = facts.locator(&self.adapter, placed, version, 0);
         self.draft(body, Some(&detail), LocatorChange::Register(locator))
     }
 
     /// The source holds nothing under this key any more.
     pub(super) fn withdraw(&self, key: &SourceKey) -> Result<Outcome, DraftError> {
-        let Some(locator) = self.store.locator(&self.adapter, key.as_bytes())? else {
+        let located = self.located(key.as_bytes())?;
+        let Some(locator) = located.filter(|locator| locator.live) else {
             return Ok(Outcome::Nothing);
         };
-        if !locator.live {
-            return Ok(Outcome::Nothing);
-        }
         let record = RecordId { member: self.member.clone(), id: locator.record };
         let withdrawn = v1::RecordWithdrawn {
             record: Some(wire_id(&record)),
@@ -150,8 +168,8 @@ impl Drafting {
     }
 
     /// The record that a source key is now: by its locator; without one, by the id that follows from it.
-    fn place(&self, key: &[u8]) -> Result<Place, DraftError> {
-        let known = self.store.locator(&self.adapter, key)?;
+    pub(super) fn place(&self, key: &[u8]) -> Result<Place, DraftError> {
+        let known = self.located(key)?;
         if let Some(locator) = known.as_ref().filter(|locator| locator.live) {
             let record = RecordId { member: self.member.clone(), id: locator.record };
             let registered = self.registered(&record)?;
@@ -174,6 +192,32 @@ impl Drafting {
         Err(DraftError::TooManyGenerations)
     }
 
+    /// The version that comes next under a place.
+    pub(super) fn next_version(&self, place: &Place, key: &[u8]) -> Result<u32, DraftError> {
+        // The index may lack what our log holds, as after payloads came back from an older copy: the locator knows too.
+        let registered = place.registered.as_ref().map_or(0, |pointer| pointer.version);
+        let located = self.located(key)?.filter(|it| it.live && it.record == place.record.id);
+        Ok(registered.max(located.map_or(0, |it| it.version)) + 1)
+    }
+
+    /// The newest version under a place.
+    fn newest(&self, place: &Place, key: &[u8]) -> Result<Option<Newest>, DraftError> {
+        if self.map == MapView::Ahead
+            && let Some(waiting) = self.store.waiting_for(&self.adapter, key)?
+        {
+            return Ok(Newest::waiting(&waiting));
+        }
+        Ok(place.registered.as_ref().map(Newest::registered))
+    }
+
+    /// Where an item lies, by the map that decides.
+    pub(super) fn located(&self, key: &[u8]) -> Result<Option<Locator>, StoreError> {
+        match self.map {
+            MapView::Registered => self.store.locator(&self.adapter, key),
+            MapView::Ahead => self.store.locator_ahead(&self.adapter, key),
+        }
+    }
+
     fn registered(&self, record: &RecordId) -> Result<Option<RecordPointer>, DraftError> {
         let pointer = self.store.record(record)?.filter(|pointer| !pointer.withdrawn);
         Ok(pointer.and_then(|pointer| self.own(pointer)))
@@ -194,95 +238,18 @@ impl Drafting {
         Ok(tags)
     }
 
-    /// Whether the newest version names these persons and no others, in whichever epoch it was written.
+    /// Whether these tags name these persons and no others, in whichever epoch they were written.
     ///
     /// Without that epoch's key nobody can tell, and a new version is the lesser harm: a record that stays with the wrong
     /// person hides from the right one.
-    fn concerns_the_same(&self, pointer: &RecordPointer, found: &FoundDocument) -> bool {
-        let Some(epoch) = pointer.subjects.first().map(|tag| tag.epoch) else { return false };
+    fn are_the_same(&self, written: &[SubjectTag], found: &FoundDocument) -> bool {
+        let Some(epoch) = written.first().map(|tag| tag.epoch) else { return false };
         let Some(key) = self.subjects.get(epoch) else { return false };
         let mut tags: Vec<_> =
             found.subjects.iter().map(|subject| tag(subject, epoch, &key)).collect();
         tags.sort_unstable();
         tags.dedup();
-        tags == pointer.subjects
-    }
-
-    fn locator(
-        &self,
-        found: &FoundDocument,
-        place: &Place,
-        version: u32,
-        position: u64,
-    ) -> Locator {
-        Locator {
-            adapter: self.adapter.clone(),
-            source_key: found.source_key.as_bytes().to_vec(),
-            record: place.record.id,
-            version,
-            generation: place.generation,
-            content: ContentDigest::new(found.content_sha256),
-            size: found.content_size_bytes,
-            fingerprint: found.fingerprint.to_bytes().to_vec(),
-            document_id: found.document_id.as_ref().map(|id| id.digest()),
-            position,
-            live: true,
-        }
-    }
-}
-
-/// Whether the newest version already says all of this. Tags of an older epoch are renewed only with a new version of
-/// the document: a renewal alone would tell everybody which records are one person's.
-fn is_the_same(
-    pointer: &RecordPointer,
-    detail: &v1::RecordDetail,
-    lifecycle: v1::RecordLifecycle,
-) -> bool {
-    let Some(registered) = &pointer.detail else { return false };
-    let mut registered = registered.clone();
-    registered.record = None;
-    registered == *detail && pointer.lifecycle == i32::from(lifecycle)
-}
-
-fn detail(found: &FoundDocument) -> v1::RecordDetail {
-    let coding = |coding: &item::Coding| v1::Coding {
-        system: coding.system.clone(),
-        code: coding.code.clone(),
-    };
-    let confidentiality = match found.confidentiality {
-        item::Confidentiality::Normal => v1::Confidentiality::Normal,
-        item::Confidentiality::Restricted => v1::Confidentiality::Restricted,
-        item::Confidentiality::VeryRestricted => v1::Confidentiality::VeryRestricted,
-    };
-    v1::RecordDetail {
-        record: None,
-        audience: Some(v1::DetailAudience { all: true, members: Vec::new() }),
-        class: found.class.as_ref().map(coding),
-        media_type: found.media_type.clone(),
-        content_sha256: Bytes::copy_from_slice(&found.content_sha256),
-        content_size_bytes: found.content_size_bytes,
-        stability: v1::Stability::Stable.into(),
-        period: found.period.map(|period| v1::ClinicalPeriod {
-            start_unix_seconds: period.start_unix_seconds,
-            end_unix_seconds: period.end_unix_seconds,
-        }),
-        author_unit: found
-            .author_unit
-            .as_ref()
-            .map(|unit| v1::Identifier { system: unit.system.clone(), value: unit.value.clone() }),
-        facility: found.facility.as_ref().map(coding),
-        practice_setting: found.practice_setting.as_ref().map(coding),
-        confidentiality: confidentiality.into(),
-        language: found.language.clone().unwrap_or_default(),
-        episodes: Vec::new(),
-    }
-}
-
-fn lifecycle(found: &FoundDocument) -> v1::RecordLifecycle {
-    match found.lifecycle {
-        item::Lifecycle::Preliminary => v1::RecordLifecycle::Preliminary,
-        item::Lifecycle::Final => v1::RecordLifecycle::Final,
-        item::Lifecycle::Amended => v1::RecordLifecycle::Amended,
+        tags == written
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is already known of a source, as its adapter asks it: from the tables, and from what this process has seen.
+//! What is already known of a source, as its adapter asks it: from the tables, and from what this process has seen. What
+//! waits in the outbox is known as what is registered is.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +57,7 @@ impl SeenItems {
         }
         after = None;
         loop {
-            let page = store.locators(adapter, after.as_deref(), PAGE)?;
+            let page = store.locators_ahead(adapter, after.as_deref(), PAGE)?;
             let Some(last) = page.last() else { return Ok(seen) };
             after = Some(last.source_key.clone());
             for locator in page.into_iter().filter(|locator| locator.live) {
@@ -87,6 +88,11 @@ impl SeenItems {
 
     pub(super) fn aside(&self, key: &SourceKey) -> Option<Aside> {
         self.aside.get(key).copied()
+    }
+
+    /// Whatever is in quarantine is looked at again.
+    pub(super) fn look_at_all_again(&mut self) {
+        self.aside.values_mut().for_each(|aside| aside.looks = None);
     }
 
     /// A pass begins that reads everything again, but what passes before it have; or one that does not.
@@ -147,7 +153,7 @@ impl KnownItems for Known {
     }
 
     fn registered(&self, source_key: &SourceKey) -> Option<Fingerprint> {
-        looks(&self.store.locator(self.adapter.name(), source_key.as_bytes()).ok()??)
+        looks(&self.store.locator_ahead(self.adapter.name(), source_key.as_bytes()).ok()??)
     }
 
     fn is_withheld(&self, folder: &SourceKey) -> bool {
@@ -177,7 +183,8 @@ impl KnownItems for Known {
         }
         let mut after: Option<Vec<u8>> = None;
         // A store that fails answers as though it knew nothing more.
-        while let Ok(page) = self.store.locators(self.adapter.name(), after.as_deref(), PAGE) {
+        while let Ok(page) = self.store.locators_ahead(self.adapter.name(), after.as_deref(), PAGE)
+        {
             let Some(last) = page.last() else { return };
             after = Some(last.source_key.clone());
             for locator in page.into_iter().filter(|locator| locator.live) {

@@ -1,11 +1,15 @@
 //! Turns what an adapter finds into transactions of our own log, once.
 //!
 //! Changes come at least once; what is already registered is seen by its locator, and after the loss of the locators by
-//! the record id, which follows from the source key. Identifiers become tags here and go no further.
+//! the record id, which follows from the source key. Identifiers become tags here and go no further. What is found while
+//! our log may not be signed waits in the outbox, and counts as registered for whatever is found after it.
 
 mod draft;
+mod facts;
+mod judge;
 mod known;
 mod notes;
+mod outbox;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -25,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::draft::DraftError;
 use self::known::{Known, SeenItems};
 use self::notes::Notes;
+pub use self::outbox::{Outbox, sign_what_waits};
 use crate::identity::OwnKeys;
 use crate::publisher::{PublisherHandle, SigningState};
 use crate::sight::adapters::{Scan, ScanCounts};
@@ -38,6 +43,10 @@ const GROUP_CHANGES: usize = 128;
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// How long an item waits that could not be published, if nothing else wakes us.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long what is found waits at its source for our log to be signed before it goes into the outbox: a start, or a peer
+/// that is started again, takes less, and what is signed at once is written once.
+const SIGNING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all ingests of a gateway share.
 #[derive(Clone)]
@@ -54,6 +63,8 @@ pub struct IngestContext {
     pub subjects: Arc<SubjectKeys>,
     /// Who appends.
     pub publisher: PublisherHandle,
+    /// Where drafts wait while nothing may be appended.
+    pub outbox: Outbox,
     /// Ends everything.
     pub stop: CancellationToken,
 }
@@ -164,8 +175,9 @@ impl Ingest {
             tracing::error!(adapter = self.adapter.name(), error, "the source cannot be read yet");
             tokio::time::sleep(RETRY_AFTER).await;
         }
+        let mut dropped = self.context.outbox.dropped();
         loop {
-            self.until_publishing_is_possible().await;
+            self.until_something_can_be_taken().await;
             let began = Instant::now();
             let pass = self.pass().await;
             self.handle.scans.ended(pass.scan(), began.elapsed());
@@ -186,6 +198,8 @@ impl Ingest {
                 () = due => {}
                 // Somebody waits for a record: that comes before rest.
                 () = self.handle.again.notified() => {}
+                // Something that waited was not signed: only its source can tell it again.
+                _ = dropped.changed() => self.seen().look_at_all_again(),
             }
         }
     }
@@ -198,14 +212,18 @@ impl Ingest {
         Ok(())
     }
 
-    /// Waits until our log may grow and a subject key is here: before that nothing could be registered.
-    async fn until_publishing_is_possible(&self) {
+    /// Waits until a subject key is here, and our log may grow or what is found may wait in the outbox.
+    async fn until_something_can_be_taken(&self) {
+        let patient_until = Instant::now() + SIGNING_PATIENCE;
         let mut state = self.context.publisher.state();
         let mut keys = self.context.subjects.watch();
         loop {
             let signing = *state.borrow_and_update() == SigningState::Signing;
             keys.borrow_and_update();
-            if signing && self.context.subjects.newest().is_some() {
+            if self.context.subjects.newest().is_some()
+                && (signing
+                    || (Instant::now() >= patient_until && self.context.outbox.has_room().await))
+            {
                 return;
             }
             // Whichever comes first. The senders live as long as the gateway; should one be gone, the stop signal ends
@@ -217,7 +235,7 @@ impl Ingest {
                 () = self.handle.again.notified() => self.handle.passes.send_modify(|passes| *passes += 1),
                 () = tokio::time::sleep(RETRY_AFTER) => {}
             }
-            tracing::debug!(adapter = self.adapter.name(), "waiting to publish");
+            tracing::debug!(adapter = self.adapter.name(), "waiting for a subject key or to sign");
         }
     }
 

@@ -5,12 +5,12 @@ use sundbro_adapters::{
 };
 use sundbro_store::{DraftRefusal, OwnDraft, Quarantined};
 
-use super::draft::{DraftError, Drafting, Outcome};
+use super::draft::{DraftError, Drafting, MapView, Outcome};
 use super::known::Aside;
 use super::{Ingest, blocking};
 
 impl Ingest {
-    /// Takes a group of changes. False when nothing could be published and the pass must be repeated.
+    /// Takes a group of changes. False when nothing could be taken and the pass must be repeated.
     pub(super) async fn take(&self, changes: Vec<Change>) -> bool {
         let mut drafts = Vec::new();
         let mut about: Vec<Published> = Vec::new();
@@ -35,18 +35,12 @@ impl Ingest {
         if drafts.is_empty() {
             return true;
         }
-        let outcomes = match self.context.publisher.publish(drafts).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                let error = crate::status::chain(&*error);
-                tracing::warn!(adapter = self.adapter.name(), error, "items wait for publication");
-                return false;
-            }
-        };
+        let Some(outcomes) = self.hand_over(drafts).await else { return false };
         let mut all = true;
         for (outcome, done) in outcomes.into_iter().zip(about) {
             match outcome {
-                Ok(_) => self.settle(done).await,
+                // What waits in the outbox is as durable as an entry.
+                Ok(()) => self.settle(done).await,
                 // Its locator moved between draft and append: the next pass drafts it anew.
                 Err(DraftRefusal::LocatorMoved) => all = false,
                 Err(refusal) => {
@@ -125,6 +119,7 @@ impl Ingest {
             store: self.context.store.clone(),
             keys: self.context.keys.clone(),
             subjects: self.context.subjects.clone(),
+            map: MapView::Ahead,
         }
     }
 

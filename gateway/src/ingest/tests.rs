@@ -1,5 +1,7 @@
 //! What stands in our log, our map and the quarantine after a folder changed, and after a restart.
 
+mod outbox;
+
 use std::fs;
 
 use futures_util::FutureExt as _;
@@ -18,7 +20,7 @@ use sundbro_ledger::member::{
 use sundbro_ledger::signing::SigningKey;
 use sundbro_ledger::subject::SubjectKey;
 use sundbro_store::index::RecordPointer;
-use sundbro_store::{Identity, Locator, OpenOptions};
+use sundbro_store::{Identity, Locator, OpenOptions, OutboxLimits};
 use tempfile::TempDir;
 
 use super::*;
@@ -72,7 +74,9 @@ impl Home {
         let publisher = publishing(&member, &keys, &store, &charter);
         publisher.follow(&OwnLogState::Clear { answered: 0, asked: 0 });
         let stop = CancellationToken::new();
-        let context = IngestContext { member, own_log, store, keys, subjects, publisher, stop };
+        let outbox = Outbox::new(store.clone(), OutboxLimits::DEFAULT);
+        let context =
+            IngestContext { member, own_log, store, keys, subjects, publisher, outbox, stop };
         Self { context, charter, folder: tempfile::tempdir().expect("folder"), _disk: disk }
     }
 
@@ -154,9 +158,9 @@ fn publishing(
         // A federation of one: nobody is asked.
         own_log: Arc::new(OwnLogCheck::new(store.identity().own_log, store)),
         shown: Arc::default(),
-        runtime: tokio::runtime::Handle::current(),
+        world: crate::world::World::of_this_machine(),
     };
-    publisher::spawn(context).expect("thread").0
+    publisher::spawn(context, tokio::runtime::Handle::current()).expect("thread").0
 }
 
 fn entry(member: &MemberName, own: &[SigningKey; 3]) -> MemberEntry {
@@ -412,6 +416,9 @@ async fn a_record_whose_withdrawal_was_not_published_is_withdrawn_in_a_later_pas
     let IngestContext { member, keys, store, .. } = &home.context;
     let publisher = publishing(member, keys, store, &home.charter);
     home.context.publisher = publisher.clone();
+    // No place to wait either.
+    let store = home.context.store.clone();
+    home.context.outbox = Outbox::new(store, OutboxLimits { drafts: 0, bytes: 0 });
     let ingest = home.start().await;
     assert!(matches!(ingest.pass().await, Pass::TryAgain));
     publisher.follow(&OwnLogState::Clear { answered: 0, asked: 0 });

@@ -33,6 +33,7 @@ impl Link {
                 self.send(Kind::Ack(ack)).await?;
             }
             tokio::select! {
+                biased;
                 Ok(()) = heads.changed() => {}
                 Ok(()) = blobs.changed() => {}
                 // Every sender is gone: so is the gateway.

@@ -49,21 +49,23 @@ impl Link {
         self.grant_keys().await?;
         self.send_evidence().await?;
         loop {
-            // The first tick comes at once: after Hello the peer hears of all logs.
+            // What changes seldom goes first, so that what changes always holds up nothing.
             tokio::select! {
+                biased;
+                Ok(()) = evidence.changed() => self.send_evidence().await?,
+                Ok(()) = charter.changed() => self.grant_keys().await?,
+                Ok(()) = subjects.changed() => self.grant_keys().await?,
+                // The first tick comes at once: after Hello the peer hears of all logs.
                 _ = repeat.tick() => {
                     lock(&self.declined).clear();
                     told.clear();
                     self.tell_heads(&mut told, true).await?;
                 }
-                Ok(()) = heads.changed() => self.tell_heads(&mut told, false).await?,
                 Ok(()) = rounds.changed() => {
                     let round = *rounds.borrow_and_update();
                     self.ask_start(round).await?;
                 }
-                Ok(()) = charter.changed() => self.grant_keys().await?,
-                Ok(()) = subjects.changed() => self.grant_keys().await?,
-                Ok(()) = evidence.changed() => self.send_evidence().await?,
+                Ok(()) = heads.changed() => self.tell_heads(&mut told, false).await?,
                 // Every sender is gone: so is the gateway.
                 else => return Ok(()),
             }

@@ -75,6 +75,9 @@ impl Shared {
         self.keep_evidence(evidence)?;
         // What we hold is not what was shown. If the charter says which goes on, ours may be the other one.
         self.context.charter.leave_other_branch(&evidence.log())?;
+        if evidence.log() == self.context.own.log {
+            self.settle_own_log()?;
+        }
         self.after_entries().map(|()| true)
     }
 

@@ -12,7 +12,7 @@ use sundbro_proto::federation::v1::Frame;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::BlobKey;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::aside::Aside;
 use super::greeting::Greeting;
@@ -61,6 +61,8 @@ pub(super) struct Link {
     heads_changed: watch::Sender<u64>,
     aside: Mutex<Aside>,
     pub(super) routes: Mutex<BTreeMap<(LogId, Lane), Route>>,
+    /// Logs whose claim was given up, and until when.
+    pub(super) gave_way: Mutex<BTreeMap<(LogId, Lane), Instant>>,
     /// Blobs that the peer said it does not hold; asked for again when heads are repeated.
     pub(super) declined: Mutex<BTreeMap<LogId, BTreeSet<BlobKey>>>,
     /// The newest tree of each log that the peer could not prove to continue ours, or of which it gave no entries. It is
@@ -94,6 +96,7 @@ impl Link {
             heads_changed: watch::Sender::new(0),
             aside: Mutex::default(),
             routes: Mutex::default(),
+            gave_way: Mutex::default(),
             declined: Mutex::default(),
             unproven: Mutex::default(),
         }
@@ -147,7 +150,10 @@ impl Link {
 
     /// Remembers what the peer showed.
     pub(super) fn showed(&self, checkpoint: VerifiedCheckpoint) {
-        self.heads().insert(checkpoint.log_id(), checkpoint);
+        let (log, size) = (checkpoint.log_id(), checkpoint.size());
+        // A smaller one than it could not prove is of another history: the peer has left what it held.
+        lock(&self.unproven).retain(|held, unproven| *held != log || *unproven <= size);
+        self.heads().insert(log, checkpoint);
         self.heads_changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 

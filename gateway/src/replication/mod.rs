@@ -25,6 +25,7 @@ mod pull;
 mod pull_blobs;
 mod pull_entries;
 mod question;
+mod quorum;
 pub mod reasons;
 mod receive;
 mod registry;
@@ -35,13 +36,13 @@ mod start;
 mod tail;
 mod take;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sundbro_ledger::ids::{LogId, MemberName};
+use sundbro_ledger::ids::{LogId, MemberName, RootHash};
 use sundbro_proto::federation::v1::Frame;
-use sundbro_store::Store;
+use sundbro_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,8 @@ pub use greeting::{
     Greeting, GreetingError, PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE, judge as judge_hello,
     spoken as spoken_protocols,
 };
-pub use own_log::{Electorate, NoQuorum, OwnLogCheck, OwnLogState};
+pub use own_log::{OwnLogCheck, OwnLogState};
+pub use quorum::{Electorate, NoQuorum};
 pub use service::{FederationEndpoint, TlsDial};
 pub use start::Shown;
 
@@ -110,6 +112,17 @@ pub struct ReplicationSettings {
     pub backoff_first: Duration,
     /// Longest pause between two tries.
     pub backoff_cap: Duration,
+    /// Where work on the store is done.
+    pub store_work: StoreWork,
+}
+
+/// Where work on the store is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreWork {
+    /// On threads that may block, so that a slow disk holds up nobody else.
+    Beside,
+    /// Where it is asked for: a simulated federation has one thread, so that it runs the same way each time.
+    Here,
 }
 
 impl Default for ReplicationSettings {
@@ -127,6 +140,7 @@ impl Default for ReplicationSettings {
             dial_patience: Duration::from_secs(5),
             backoff_first: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(5),
+            store_work: StoreWork::Beside,
         }
     }
 }
@@ -160,6 +174,8 @@ pub(crate) struct Shared {
     own_log: Arc<OwnLogCheck>,
     starts: start::Starts,
     shown: Arc<Shown>,
+    /// Of each log the tree that was last shown and is not the beginning of ours.
+    contradicting: Mutex<BTreeMap<LogId, (u64, RootHash)>>,
     /// Counts the evidence that came while we run.
     evidence: watch::Sender<u64>,
 }
@@ -173,16 +189,26 @@ pub struct Replication {
 impl Replication {
     /// Replication that nobody has called yet.
     pub fn new(context: ReplicationContext) -> Self {
+        let own_log = OwnLogCheck::new(context.own.log, &context.store);
         let shared = Shared {
             holdings: holdings::Holdings::new(),
             registry: Arc::new(registry::PullRegistry::new()),
             growth: growth::Growth::new(context.settings.growth_period),
-            own_log: Arc::new(OwnLogCheck::new(context.own.log, &context.store)),
+            own_log: Arc::new(own_log),
             starts: start::Starts::default(),
             shown: Arc::default(),
+            contradicting: Mutex::default(),
             evidence: watch::Sender::new(0),
             context,
         };
+        // Before anybody calls: a start may find a branch that was named before it.
+        if let Err(error) = shared.settle_own_log() {
+            let error = crate::status::chain(&error);
+            tracing::error!(
+                error,
+                "our own log cannot be compared with the branch that the charter names"
+            );
+        }
         Self { shared: Arc::new(shared) }
     }
 
@@ -227,7 +253,10 @@ impl Replication {
         let settings = &self.shared.context.settings;
         let (patience, again) = (settings.own_log_patience, settings.ask_again);
         let electorate = || self.shared.electorate();
-        self.shared.own_log.run(&self.shared.context.store, electorate, patience, again).await;
+        tokio::select! {
+            () = self.shared.own_log.run(&self.shared.context.store, electorate, patience, again) => {}
+            () = self.shared.follow_named_branch() => {}
+        }
     }
 }
 
@@ -235,6 +264,41 @@ impl Shared {
     /// Every active member but us.
     fn other_active_members(&self) -> BTreeSet<MemberName> {
         self.electorate().peers
+    }
+
+    /// Goes over to the branch of our own log that the charter names, whenever it names one, or another one turns up after
+    /// it did. Runs for ever.
+    async fn follow_named_branch(self: &Arc<Self>) {
+        let mut charters = self.context.charter.watch();
+        let mut evidence = self.evidence.subscribe();
+        let mut own_log = self.own_log.state();
+        loop {
+            charters.borrow_and_update();
+            evidence.borrow_and_update();
+            own_log.borrow_and_update();
+            if let Ok(Err(error)) = self.blocking(Self::settle_own_log).await {
+                let error = crate::status::chain(&error);
+                tracing::error!(
+                    error,
+                    "our own log cannot go over to the branch that the charter names"
+                );
+            }
+            // The senders live as long as we do.
+            tokio::select! {
+                _ = charters.changed() => {}
+                _ = evidence.changed() => {}
+                _ = own_log.changed() => {}
+            }
+        }
+    }
+
+    /// Leaves our own branch if the charter names another one, and ends what stopped our log for it. Blocking.
+    fn settle_own_log(&self) -> Result<(), StoreError> {
+        let history = self.context.charter.history();
+        let log = &self.context.own.log;
+        let Some(branch) = history.branch_of(log) else { return Ok(()) };
+        self.context.charter.judge_log_again(log)?;
+        self.own_log.settle(&self.context.store, branch)
     }
 
     /// Who answers whether we may sign.
@@ -252,11 +316,14 @@ impl Shared {
         self.context.charter.history().current().head().limits.max_log_bytes_per_day()
     }
 
-    /// Runs what blocks beside the async tasks. A panic there is passed on: it is a defect here.
+    /// Runs what blocks beside the async tasks, where nothing else is set. A panic there is a defect here.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, SessionEnd> {
+        if self.context.settings.store_work == StoreWork::Here {
+            return Ok(work(self));
+        }
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&shared))
             .await

@@ -4,7 +4,8 @@
 //! know of its twin; its peers do. So nothing is signed before `recovery_quorum` of them have said that they know no later
 //! start of this gateway and nothing of its log that is not here. What is missing here is fetched back first.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod branch;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use sundbro_store::gate::SigningStop;
 use sundbro_store::{ResumeError, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use self::branch::ShownByPeers;
+use super::quorum::{Answer, Answers, Electorate, NoQuorum, Tally};
 
 /// How often one start may find that its number is taken and take a higher one. A restored gateway needs one; more than
 /// a few say that two machines outbid each other.
@@ -42,42 +46,19 @@ pub enum OwnLogState {
         /// How many there are.
         asked: usize,
     },
-    /// A peer knows something else, or a later start of us. Stays so until a restart.
+    /// A peer knows something else, or a later start of us. Stays so until a restart, or until the charter names which of
+    /// two histories goes on.
     Stopped(SigningStop),
-}
-
-/// Too few other members answered that we may sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{answered} of {needed} other members have answered that our log may be signed")]
-pub struct NoQuorum {
-    /// How many have.
-    pub answered: usize,
-    /// How many must, by the charter.
-    pub needed: usize,
-}
-
-/// Who must be asked, and how many of them must answer: what a charter says, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Electorate {
-    /// Every active member but us.
-    pub peers: BTreeSet<MemberName>,
-    /// `recovery_quorum`.
-    pub needed: usize,
-}
-
-/// What one peer answered last.
-#[derive(Debug, Clone, Copy)]
-struct Answer {
-    round: u64,
-    incarnation: u32,
-    is_ours: bool,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    answers: BTreeMap<MemberName, Answer>,
-    /// The largest tree of our log that a peer showed, and who.
-    largest: Option<(u64, RootHash, MemberName)>,
+    answers: Answers,
+    shown: ShownByPeers,
+    /// Size and root of the branch of our log that the charter named, if it is on that, or will be.
+    settled: Option<(u64, RootHash)>,
+    /// When the first question was asked since the start, or since the charter named a branch.
+    began: Option<Instant>,
     /// Our log was cleared once since our start: from then on a later start is somebody else's.
     was_clear: bool,
     /// Answers to earlier questions do not count: since then too few peers answered.
@@ -147,7 +128,7 @@ impl OwnLogCheck {
     pub fn standing(&self, electorate: &Electorate) -> NoQuorum {
         let round = *self.rounds.borrow();
         let known = self.known();
-        let answered = count(&known, electorate, known.asked_from, round).0;
+        let answered = known.answers.tally(electorate, known.asked_from..=round).for_us;
         NoQuorum { answered, needed: electorate.needed }
     }
 
@@ -160,7 +141,6 @@ impl OwnLogCheck {
         again: Duration,
     ) {
         let mut state = self.state.subscribe();
-        let began = Instant::now();
         loop {
             let asking = *state.borrow_and_update() == OwnLogState::Asking;
             if !asking {
@@ -170,6 +150,7 @@ impl OwnLogCheck {
             }
             let mut answers = self.answers.subscribe();
             let round = self.ask();
+            let began = *self.known().began.get_or_insert_with(Instant::now);
             let enough = async {
                 loop {
                     answers.borrow_and_update();
@@ -199,28 +180,31 @@ impl OwnLogCheck {
             return Ok(());
         }
         let mut answers = self.answers.subscribe();
-        let round = self.ask();
+        let (round, asked_at) = (self.ask(), Instant::now());
         let enough = async {
             loop {
                 answers.borrow_and_update();
-                // Whoever says that there is a later start may lie; enough others who answer for us outweigh it.
-                let (answered, may_suffice) = {
-                    let known = self.known();
-                    let answered = count(&known, electorate, round, round).0;
-                    (answered, may_suffice(&known, electorate, round, round))
-                };
-                if answered >= electorate.needed || !may_suffice {
-                    return answered >= electorate.needed;
+                // An answer to a later question is an answer to this one: of two that are asked at once only the later
+                // one may be sent. Whoever says that there is a later start may lie; enough others who answer for us outweigh it.
+                let tally = self.known().answers.tally(electorate, round..=u64::MAX);
+                let is_enough = tally.for_us >= electorate.needed;
+                if is_enough || !tally.may_suffice {
+                    return is_enough;
                 }
                 // The sender lives in `self`.
                 let _ = answers.changed().await;
             }
         };
-        if let Ok(true) = timeout(patience, enough).await {
+        // Answers that came while this machine stood still say nothing of now.
+        if let Ok(true) = timeout(patience, enough).await
+            && asked_at.elapsed() <= patience
+        {
             return Ok(());
         }
-        let (answered, _) = count(&self.known(), electorate, round, round);
-        self.ask_again();
+        let answered = self.known().answers.tally(electorate, round..=u64::MAX).for_us;
+        if !self.ask_again() {
+            return Ok(());
+        }
         Err(NoQuorum { answered, needed: electorate.needed })
     }
 
@@ -235,21 +219,12 @@ impl OwnLogCheck {
         // What we hold is read now, after the peer said it: everything that it can honestly know was durable here before
         // it was sent.
         let held = store.log_head(&self.log)?.size();
-        if known.size() > held {
-            let larger = (known.size(), *known.root(), peer.clone());
-            let mut all = self.known();
-            if all.largest.as_ref().is_none_or(|(size, ..)| *size < known.size()) {
-                all.largest = Some(larger);
-            }
-            drop(all);
-            let known_by = peer.to_string();
-            self.falls_behind(
-                store,
-                SigningStop::OwnLogBehind { held, known: known.size(), known_by },
-            );
-        } else if root_at(store, &self.log, known.size())? != *known.root() {
-            self.diverges(store, known.size(), peer);
+        if known.size() <= held {
+            return self.compare(store, peer, (known.size(), *known.root()));
         }
+        self.known().shown.is_beyond(peer, known.size(), *known.root());
+        let known_by = peer.to_string();
+        self.falls_behind(store, SigningStop::OwnLogBehind { held, known: known.size(), known_by });
         Ok(())
     }
 
@@ -261,11 +236,9 @@ impl OwnLogCheck {
         incarnation: u32,
         is_ours: bool,
     ) {
-        let answer = Answer { round, incarnation, is_ours };
         let mut known = self.known();
-        let newer = known.answers.get(peer).is_none_or(|held| held.round <= round);
-        if newer {
-            known.answers.insert(peer.clone(), answer);
+        if known.shown.counts(peer) {
+            known.answers.keep(peer, Answer { round, incarnation, is_ours });
         }
         drop(known);
         self.answers.send_modify(|count| *count = count.wrapping_add(1));
@@ -274,40 +247,8 @@ impl OwnLogCheck {
     /// Entries of our own log came back. Blocking.
     pub(super) fn came_back(&self, store: &Store) -> Result<(), StoreError> {
         let _comparing = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = store.log_head(&self.log)?.size();
-        let largest = self.known().largest.clone();
-        if let Some((known, root, peer)) = largest {
-            if known > size {
-                return Ok(());
-            }
-            if root_at(store, &self.log, known)? != root {
-                self.diverges(store, known, &peer);
-                return Ok(());
-            }
-        }
-        match store.resume_signing() {
-            Ok(()) => {
-                tracing::warn!(log = ?self.log, size, "what was missing of our own log came back");
-                self.incarnation.send_if_modified(|number| differs(number, store.incarnation()));
-                self.state.send_if_modified(|state| {
-                    let behind = matches!(state, OwnLogState::Behind(_));
-                    if behind {
-                        *state = OwnLogState::Asking;
-                    }
-                    behind
-                });
-            }
-            // The gate knows more than any peer has shown so far.
-            Err(ResumeError::Stopped(stop)) if stop.is_passing() => {}
-            Err(ResumeError::Stopped(stop)) => self.stop(store, stop),
-            Err(ResumeError::Store(error)) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Our own log here is not the beginning of the one that a peer holds.
-    pub(super) fn diverges(&self, store: &Store, size: u64, peer: &MemberName) {
-        self.stop(store, SigningStop::OwnLogDiverges { size, known_by: peer.to_string() });
+        self.compare_reached(store)?;
+        self.resume(store)
     }
 
     /// Goes on without the quorum, and without what nobody gives back. The caller has put it on the record. Blocking.
@@ -321,8 +262,9 @@ impl OwnLogCheck {
         store.give_up_lost_end()?;
         self.incarnation.send_if_modified(|number| differs(number, store.incarnation()));
         let mut known = self.known();
-        (known.is_overridden, known.was_clear, known.largest) = (true, true, None);
-        drop(known);
+        (known.is_overridden, known.was_clear) = (true, true);
+        known.shown.give_up();
+        // Under the lock: a question that is open now must not be found unanswered after this.
         self.state.send_replace(OwnLogState::Clear { answered: 0, asked: 0 });
         Ok(())
     }
@@ -337,9 +279,9 @@ impl OwnLogCheck {
     fn judge(&self, store: &Store, electorate: &Electorate, round: u64, is_patient: bool) -> bool {
         let known = self.known();
         // An answer that came to an earlier question of this start counts too: it was a promise.
-        let (answered, outbid) = count(&known, electorate, known.asked_from, round);
-        let waits = is_patient && known_of(&known, electorate) < electorate.peers.len();
-        let may_suffice = may_suffice(&known, electorate, known.asked_from, round);
+        let Tally { for_us: answered, may_suffice, outbid } =
+            known.answers.tally(electorate, known.asked_from..=round);
+        let waits = is_patient && known.answers.of(electorate) < electorate.peers.len();
         let may_raise = !known.was_clear && known.raises < MAX_RAISES;
         drop(known);
         if waits {
@@ -450,9 +392,13 @@ impl OwnLogCheck {
         });
     }
 
-    /// Too few peers answer: they are asked until they do.
-    fn ask_again(&self) {
-        self.known().asked_from = *self.rounds.borrow() + 1;
+    /// Too few peers answer: they are asked until they do. False: an operator answers for them meanwhile.
+    fn ask_again(&self) -> bool {
+        let mut known = self.known();
+        if known.is_overridden {
+            return false;
+        }
+        known.asked_from = *self.rounds.borrow() + 1;
         self.state.send_if_modified(|state| {
             let clear = matches!(state, OwnLogState::Clear { .. });
             if clear {
@@ -460,44 +406,12 @@ impl OwnLogCheck {
             }
             clear
         });
+        true
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How many peers answered a question between `first` and `last` that we are the newest start, and the highest other
-/// start that one of them knows.
-fn count(
-    known: &Known,
-    electorate: &Electorate,
-    first: u64,
-    last: u64,
-) -> (usize, Option<(u32, MemberName)>) {
-    let counts = |(peer, answer): &(&MemberName, &Answer)| {
-        electorate.peers.contains(*peer) && (first..=last).contains(&answer.round)
-    };
-    let answers = || known.answers.iter().filter(counts);
-    let ours = answers().filter(|(_, answer)| answer.is_ours).count();
-    let others = answers().filter(|(_, answer)| !answer.is_ours);
-    let outbid = others.max_by_key(|(_, answer)| answer.incarnation);
-    (ours, outbid.map(|(peer, answer)| (answer.incarnation, peer.clone())))
-}
-
-/// Whether enough peers may still answer a question that we are the newest start.
-fn may_suffice(known: &Known, electorate: &Electorate, first: u64, last: u64) -> bool {
-    let refuses = |peer: &&MemberName| {
-        let answer = known.answers.get(*peer);
-        answer.is_some_and(|it| (first..=last).contains(&it.round) && !it.is_ours)
-    };
-    let refused = electorate.peers.iter().filter(refuses).count();
-    electorate.peers.len() - refused >= electorate.needed
-}
-
-/// How many of the peers have answered at all.
-fn known_of(known: &Known, electorate: &Electorate) -> usize {
-    electorate.peers.iter().filter(|peer| known.answers.contains_key(*peer)).count()
 }
 
 fn differs(held: &mut u32, now: u32) -> bool {

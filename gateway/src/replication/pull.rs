@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::LogId;
-use sundbro_store::LogState;
+use sundbro_store::{LogState, LogStatus, is_equivocation};
 
 use super::SessionEnd;
 use super::holdings::View;
@@ -27,13 +27,15 @@ pub(super) const MISSING_LOOKED_AT: usize = 4_096;
 /// Something that can be fetched from this peer.
 enum Job {
     Entries(Box<VerifiedCheckpoint>),
+    /// Of a tree that is no longer than ours and not its beginning: where the two part.
+    Parting(Box<VerifiedCheckpoint>),
     Blobs(LogId),
 }
 
 impl Job {
     fn key(&self) -> (LogId, Lane) {
         match self {
-            Self::Entries(target) => (target.log_id(), Lane::Entries),
+            Self::Entries(target) | Self::Parting(target) => (target.log_id(), Lane::Entries),
             Self::Blobs(log) => (*log, Lane::Blobs),
         }
     }
@@ -83,6 +85,7 @@ impl Link {
             // Whoever is being fetched makes room after its turn.
             self.crowded.store(jobs.peek().is_some(), Ordering::Relaxed);
             tokio::select! {
+                biased;
                 Some(done) = running.next() => done?,
                 Ok(()) = shown.changed() => {}
                 Ok(()) = released.changed() => {}
@@ -90,6 +93,7 @@ impl Link {
                 Ok(()) = blobs.changed() => {}
                 Ok(()) = charter.changed() => {}
                 Ok(()) = own_log.changed() => {}
+                () = self.until_its_turn_comes() => {}
                 () = self.shared.until_a_log_may_grow() => {}
                 else => return Ok(()),
             }
@@ -107,7 +111,8 @@ impl Link {
             let unproven = lock(&self.unproven).get(log).is_some_and(|size| target.size() <= *size);
             let followed = match held.map(|held| &held.status.state) {
                 None | Some(LogState::Followed | LogState::Stalled { .. }) => true,
-                Some(LogState::Stopped { .. }) => false,
+                // What lies before the stop is everybody's.
+                Some(LogState::Stopped { position, .. }) => committed < *position,
                 Some(LogState::Waiting { .. }) => self.shared.holdings.may_retry(log, charter),
             };
             // What we sign ourselves nobody gives us, unless its end was lost here.
@@ -117,6 +122,7 @@ impl Link {
             // An answer that nobody needs any more is still read to its end: two answers on one stream cannot be told
             // apart.
             let barred = barred || self.is_asked(*log, Lane::Entries);
+            let barred = barred || self.gives_way((*log, Lane::Entries));
             if target.size() > committed
                 && followed
                 && !unproven
@@ -124,12 +130,20 @@ impl Link {
                 && self.may_grow(log, committed)
             {
                 jobs.push(Job::Entries(Box::new(target.clone())));
+            } else if !unproven
+                && !barred
+                && !is_own
+                && (self.shared.is_contradicted(target)
+                    || held.is_some_and(|held| parts_somewhere(&held.status, target)))
+            {
+                jobs.push(Job::Parting(Box::new(target.clone())));
             }
         }
         for (log, held) in view.iter() {
             let declined = lock(&self.declined).get(log).map_or(0, BTreeSet::len);
             let lacks = held.missing_blobs > declined as u64 && declined < MISSING_LOOKED_AT;
-            if lacks && !self.is_asked(*log, Lane::Blobs) {
+            let free = !self.is_asked(*log, Lane::Blobs) && !self.gives_way((*log, Lane::Blobs));
+            if lacks && free {
                 jobs.push(Job::Blobs(*log));
             }
         }
@@ -160,9 +174,18 @@ impl Link {
     async fn run_job(&self, job: Job, claim: Claim) -> Result<(), SessionEnd> {
         match job {
             Job::Entries(target) => self.pull_entries(*target, claim).await,
+            Job::Parting(target) => self.pull_parting(*target, claim).await,
             Job::Blobs(log) => self.pull_blobs(log, claim).await,
         }
     }
+}
+
+/// Whether a log is stopped by two roots of the size that is here, of which the peer shows the other, and nobody knows yet
+/// where below it the histories part: until then nothing is taken out of the index.
+fn parts_somewhere(held: &LogStatus, shown: &VerifiedCheckpoint) -> bool {
+    let is_other = held.committed_size == shown.size() && held.root != *shown.root();
+    let LogState::Stopped { position, reason } = &held.state else { return false };
+    is_other && is_equivocation(reason) && *position >= shown.size()
 }
 
 /// Jobs from the one on that comes after `last`, around to it.

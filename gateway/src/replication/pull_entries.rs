@@ -96,6 +96,23 @@ impl Link {
         Ok(())
     }
 
+    /// Asks where a tree that is no longer than ours, and not its beginning, parts from it: the roots do not tell.
+    pub(super) async fn pull_parting(
+        &self,
+        target: VerifiedCheckpoint,
+        claim: Claim,
+    ) -> Result<(), SessionEnd> {
+        let mut question = self.ask_entries(claim);
+        let size = target.size();
+        let found = self.find_parting(size, &target, &mut question).await?;
+        tracing::debug!(peer = %self.peer, log = ?target.log_id(), size, found, "two histories");
+        // It is not asked again, unless somebody else's turn came between: whoever could show it has, or does not.
+        if found || question.is_claimed() {
+            lock(&self.unproven).insert(target.log_id(), size);
+        }
+        Ok(())
+    }
+
     /// Where a turn ends that begins at `next`: with a bundle, or with the tree. It is shorter when there is less room.
     fn turn_end(&self, next: u64, tree_size: u64, room: u64) -> u64 {
         let fit = room / (BUNDLE_ENTRIES * USUAL_ENTRY_BYTES);
@@ -117,6 +134,7 @@ impl Link {
             let Some((chunks, came_to)) = self.next_chunks(question, next, end).await? else {
                 // It showed a head of which it does not hold the entries any more: it is not asked for them again.
                 lock(&self.unproven).insert(target.log_id(), target.size());
+                self.own_log_is_withheld(target).await?;
                 return Ok(None);
             };
             next = came_to;
@@ -139,6 +157,9 @@ impl Link {
                     // Until it shows a newer tree, or the charter changes, there is nothing here to fetch.
                     lock(&self.unproven).insert(target.log_id(), target.size());
                     drop(held);
+                    if target.log_id() == self.shared.context.own.log {
+                        self.own_log_is_other(target.size()).await?;
+                    }
                 }
             }
         }
@@ -154,23 +175,57 @@ impl Link {
     ) -> Result<Continued, SessionEnd> {
         match self.ask_proof((head.size(), &head.root()), target, question).await? {
             Shown::Continued => return Ok(Continued::Proven),
-            Shown::Withheld => return Ok(Continued::Unproven),
+            Shown::Withheld => {
+                self.own_log_is_withheld(target).await?;
+                return Ok(Continued::Unproven);
+            }
             Shown::GivenUp => return Ok(Continued::GivenUp),
             Shown::Other => {}
         }
-        if *head.log_id() == self.shared.context.own.log {
+        let is_own = *head.log_id() == self.shared.context.own.log;
+        if is_own {
+            if self.shared.head(*head.log_id()).await?.root() != head.root() {
+                // Ours was left for another branch meanwhile: what was compared is not here any more.
+                return Ok(Continued::GivenUp);
+            }
             // What we hold was signed here, and what the peer holds too: two databases have signed.
-            let (peer, size) = (self.peer.clone(), head.size());
-            let diverges = move |shared: &Shared| {
-                shared.own_log.diverges(&shared.context.store, size, &peer);
-            };
-            self.shared.blocking(diverges).await?;
+            self.own_log_is_other(head.size()).await?;
         }
-        if !self.find_parting(head.size(), target, question).await? {
+        let is_found = self.find_parting(head.size(), target, question).await?;
+        if is_own {
+            // The charter may have said already which of the two goes on.
+            let settled = self.shared.blocking(Shared::settle_own_log).await?;
+            settled.map_err(|error| SessionEnd::ours("our own log cannot be compared", error))?;
+            // Ours was left, so what the peer shows is looked at again.
+            if self.shared.own_log.is_behind() && self.shared.own_log.counts(&self.peer) {
+                return Ok(Continued::GivenUp);
+            }
+        } else if !is_found && !question.is_claimed() {
+            return Ok(Continued::GivenUp);
+        } else if !is_found {
             // Nobody is blamed here: the log stalls, and any peer may prove otherwise.
             self.stalls(*head.log_id(), head.size()).await?;
         }
         Ok(Continued::Unproven)
+    }
+
+    /// The peer has shown a tree of our own log and does not give it. If the charter has named a branch, it may have left the
+    /// other one since, and nobody holds that any more.
+    async fn own_log_is_withheld(&self, target: &VerifiedCheckpoint) -> Result<(), SessionEnd> {
+        let own_log = &self.shared.own_log;
+        if target.log_id() == self.shared.context.own.log && own_log.is_settled() {
+            self.own_log_is_other(target.size()).await?;
+        }
+        Ok(())
+    }
+
+    /// Our own log is not the beginning of the one that the peer holds.
+    async fn own_log_is_other(&self, size: u64) -> Result<(), SessionEnd> {
+        let peer = self.peer.clone();
+        let diverges =
+            move |shared: &Shared| shared.own_log.diverges(&shared.context.store, size, &peer);
+        let compared = self.shared.blocking(diverges).await?;
+        compared.map_err(|error| SessionEnd::ours("our own log cannot be compared", error))
     }
 
     /// Asks for the proof that a tree is the beginning of the target.

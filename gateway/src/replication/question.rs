@@ -1,6 +1,7 @@
 //! Questions to the peer that are open, and the way of each answer to the task that asked.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sundbro_ledger::ids::LogId;
@@ -15,6 +16,10 @@ use super::{SessionEnd, frames, reasons};
 
 /// Answers that wait for the task that asked. Beyond that the peer is read no further, which slows it down.
 const WAITING_REPLIES: usize = 8;
+
+/// A session that gave a claim up takes it no sooner than after this: whoever it is owed to comes first, and two that both
+/// try at once would give it to each other without end. Long beside a switch of tasks, short beside a round trip.
+const GIVES_WAY_FOR: Duration = Duration::from_millis(50);
 
 /// What a task that asked gets back.
 pub(super) enum Reply {
@@ -36,6 +41,25 @@ pub(super) struct Route {
 }
 
 impl Link {
+    /// Whether a log is left to somebody else for the moment.
+    pub(super) fn gives_way(&self, key: (LogId, Lane)) -> bool {
+        lock(&self.gave_way).get(&key).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Waits until a log that was left to somebody else is not any more; for ever if there is none.
+    pub(super) async fn until_its_turn_comes(&self) {
+        let next = {
+            let mut gave_way = lock(&self.gave_way);
+            let now = Instant::now();
+            gave_way.retain(|_, until| now < *until);
+            gave_way.values().min().copied()
+        };
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Opens the way for answers about the entries of a log.
     pub(super) fn ask_entries(&self, claim: Claim) -> Question<'_> {
         self.ask(claim, Lane::Entries, BTreeSet::new())
@@ -110,7 +134,7 @@ impl Question<'_> {
             () = is_owed(self.claim.as_ref(), self.slow_at()) => {}
             () = sleep_until(self.deadline()) => return Err(self.silent("the peer does not read")),
         }
-        self.claim = None;
+        self.give_way();
         Ok(false)
     }
 
@@ -123,11 +147,17 @@ impl Question<'_> {
                 () = sleep_until(self.deadline()) => {
                     return Err(self.silent("no answer came in time"));
                 }
-                () = is_owed(self.claim.as_ref(), self.slow_at()) => self.claim = None,
+                () = is_owed(self.claim.as_ref(), self.slow_at()) => self.give_way(),
                 // The link holds the sender for as long as the question is open.
                 reply = self.answers.recv() => return reply.ok_or(SessionEnd::Stopped),
             }
         }
+    }
+
+    /// Gives the claim up to whoever it is owed to.
+    fn give_way(&mut self) {
+        lock(&self.link.gave_way).insert(self.key, Instant::now() + GIVES_WAY_FOR);
+        self.claim = None;
     }
 
     /// An answer that is here already.

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::{Stream, StreamExt as _};
+use sundbro_ledger::charter::Charter;
 use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::LogId;
 use sundbro_proto::federation::v1::frame::Kind;
@@ -176,7 +177,7 @@ impl Link {
     ) -> Result<(), SessionEnd> {
         if checkpoint.log_id() == self.shared.context.own.log {
             self.hear_own_log(checkpoint.clone()).await?;
-        } else {
+        } else if self.has_heard_of_branch(&checkpoint.log_id()) {
             self.shared.saw(checkpoint.clone()).await?;
         }
         let (log, by_author) = (checkpoint.log_id(), self.source_of(&checkpoint.log_id()));
@@ -186,6 +187,16 @@ impl Link {
         }
         self.showed(checkpoint);
         Ok(())
+    }
+
+    /// Whether the peer has said Hello by a charter that names the branch of a log, if ours does. What it shows before may be
+    /// of another one; it is fetched as far as it proves to continue what is here, and tells nothing else.
+    fn has_heard_of_branch(&self, log: &LogId) -> bool {
+        let history = self.shared.context.charter.history();
+        let Some(branch) = history.branch_of(log) else { return true };
+        let names = |charter: &&Charter| charter.head().branches.contains(branch);
+        let since = history.charters().find(names).map_or(0, Charter::version);
+        self.greeting.charter_version >= since
     }
 
     async fn hear_own_log(&self, known: VerifiedCheckpoint) -> Result<(), SessionEnd> {

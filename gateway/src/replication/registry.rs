@@ -120,6 +120,7 @@ impl Claim {
         };
         // The registry keeps the other end for as long as the claim lives.
         tokio::select! {
+            biased;
             _ = at_once.wait_for(better) => {}
             _ = slow => {}
         }

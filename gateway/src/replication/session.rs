@@ -39,6 +39,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let end = tokio::select! {
+        biased;
         end = speak(shared, &peer, &mut inbound, &out) => end,
         () = stop.cancelled() => SessionEnd::Stopped,
         () = shared.context.stop.cancelled() => SessionEnd::Stopped,
@@ -101,6 +102,7 @@ where
     let (ask, asked) = mpsc::channel(MAX_REQUESTS);
     let (push, pushed) = mpsc::channel(PUSHED_FRAMES);
     let end = tokio::select! {
+        biased;
         end = link.read(inbound, ask, push) => end,
         end = link.serve(asked) => end,
         end = link.announce() => end,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use sundbro_ledger::checkpoint::VerifiedCheckpoint;
 use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_proto::federation::v1 as wire;
 use sundbro_proto::federation::v1::frame::Kind;
@@ -133,6 +134,19 @@ impl Link {
         self.send(Kind::StartAnswer(answer)).await
     }
 
+    /// The peer still shows what it has shown of our log. Since then the charter may have named a branch, and this one tells
+    /// whether what it answers counts.
+    async fn recall_own_log(&self, known: VerifiedCheckpoint) -> Result<(), SessionEnd> {
+        let peer = self.peer.clone();
+        let unproven = lock(&self.unproven).get(&known.log_id()).copied();
+        let is_unproven = unproven.is_some_and(|size| known.size() <= size);
+        let recalled = move |shared: &Shared| {
+            shared.own_log.recalled(&shared.context.store, &peer, &known, is_unproven)
+        };
+        let recalled = self.shared.blocking(recalled).await?;
+        recalled.map_err(|error| SessionEnd::ours("our own log cannot be read", error))
+    }
+
     /// The peer says for which start of us it answers.
     pub(super) async fn take_start_answer(
         &self,
@@ -141,9 +155,10 @@ impl Link {
         let own = self.shared.context.own.log;
         // What it shows of our log comes first: an answer counts only together with that.
         if !answer.checkpoint.is_empty() {
-            let is_known = self.heads().get(&own).is_some_and(|it| *it.note() == answer.checkpoint);
-            if !is_known {
-                self.take_head(own, answer.checkpoint).await?;
+            let known = self.heads().get(&own).cloned();
+            match known.filter(|it| *it.note() == answer.checkpoint) {
+                None => drop(self.take_head(own, answer.checkpoint).await?),
+                Some(known) => self.recall_own_log(known).await?,
             }
         }
         let check = &self.shared.own_log;

@@ -12,12 +12,12 @@ use sundbro_ledger::ids::{LogId, MemberName};
 use sundbro_ledger::log::{InvalidReason, LogHead, Refusal};
 use sundbro_ledger::transaction::VerifiedTransaction;
 use sundbro_store::{
-    AppendReplicaError, BlobKey, BlobKind, EQUIVOCATION, LogState, NewBlob, PutBlobError,
-    StoreError,
+    AppendReplicaError, BlobKey, BlobKind, LogState, NewBlob, PutBlobError, StoreError,
 };
 use tokio::time::Instant;
 
 use super::holdings::Holding;
+use super::link::lock;
 use super::own_log::root_at;
 use super::{SessionEnd, Shared, reasons};
 use crate::charter_book::state_after;
@@ -68,7 +68,7 @@ impl Shared {
                 break;
             }
         }
-        let parted = self.up_to_parting(&old_head, &mut entries, &mut head)?;
+        let parted = self.at_parting(&old_head, &mut entries, &mut head)?;
         refusal = parted.or(refusal);
         if !self.is_on_branch(&old_head, &entries)? {
             return Ok(Taken::OffBranch);
@@ -113,8 +113,11 @@ impl Shared {
         Ok(false)
     }
 
-    /// Cuts entries off at the position where evidence says that the log's histories part. Blocking.
-    fn up_to_parting(
+    /// Why a log stops, if entries go beyond the position where evidence says that its histories part. Blocking.
+    ///
+    /// They are kept, though they do not count: whoever lacks what lies before the parting is given it under a checkpoint
+    /// that covers both. Of our own log they are cut off, since we sign on what we hold.
+    fn at_parting(
         &self,
         old_head: &LogHead,
         entries: &mut Vec<VerifiedTransaction>,
@@ -130,11 +133,13 @@ impl Shared {
         if head.size() <= position {
             return Ok(None);
         }
-        entries.retain(|entry| entry.header().position < position);
-        *head = old_head.clone();
-        for entry in entries.iter() {
-            // They followed one another a moment ago.
-            let _ = head.append(entry);
+        if *old_head.log_id() == self.context.own.log {
+            entries.retain(|entry| entry.header().position < position);
+            *head = old_head.clone();
+            for entry in entries.iter() {
+                // They followed one another a moment ago.
+                let _ = head.append(entry);
+            }
         }
         Ok(Some(Refusal::Invalid { position, reason: InvalidReason::Equivocated(kind) }))
     }
@@ -266,11 +271,23 @@ impl Shared {
             return Ok(());
         }
         // The owner signed a tree that is not the beginning of the one that we verified under its signature. That convinces
-        // us and nobody else: whoever holds the other tree finds where they part, and brings the evidence.
-        let reason = EQUIVOCATION.to_owned();
-        self.mark(&log, &LogState::Stopped { position: checkpoint.size(), reason })?;
-        self.context.hub.heads_changed();
+        // us and nobody else, so we do not stop alone: whoever shows the tree is asked where it parts from ours, and whoever
+        // holds it asks us. Either brings the evidence.
+        let shown = (checkpoint.size(), *checkpoint.root());
+        if lock(&self.contradicting).insert(log, shown) != Some(shown) {
+            tracing::warn!(
+                ?log,
+                size = checkpoint.size(),
+                "a checkpoint is not of the history that is held here: whoever shows it is asked where they part"
+            );
+            self.context.hub.heads_changed();
+        }
         Ok(())
+    }
+
+    /// Whether a tree that is shown is not the beginning of the one that is held.
+    pub(super) fn is_contradicted(&self, shown: &VerifiedCheckpoint) -> bool {
+        lock(&self.contradicting).get(&shown.log_id()) == Some(&(shown.size(), *shown.root()))
     }
 
     /// Whether a checkpoint of a member's log was seen here, or entries are held.

@@ -11,9 +11,9 @@ use sundbro_ledger::subject::{SubjectKey, key_commitment};
 use sundbro_proto::admin::v1::admin_service_server::AdminService;
 use sundbro_proto::admin::v1::{
     AdapterStatus, Ending, EndingKind, GetStatusRequest, GetStatusResponse, ListOrphansRequest,
-    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OverrideQuorumRequest,
-    OverrideQuorumResponse, OwnLogStatus, PolicyStatus, PublishCharterRequest,
-    PublishCharterResponse, QuarantinedItem, ScrubStatus,
+    ListOrphansResponse, ListQuarantineRequest, ListQuarantineResponse, OutboxStatus,
+    OverrideQuorumRequest, OverrideQuorumResponse, OwnLogStatus, PolicyStatus,
+    PublishCharterRequest, PublishCharterResponse, QuarantinedItem, ScrubStatus,
 };
 use sundbro_store::{Quarantined, ResumeError, Store, StoreError};
 use tonic::{Request, Response, Status};
@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 use super::{BadField, StoreFailed, answer, override_quorum, page};
 use crate::caller::LocalClient;
 use crate::charter_book::{CharterBook, OfferCharterError};
+use crate::ingest::Outbox;
 use crate::locate::{Finder, LocateError};
 use crate::own_reach::{OwnReach, OwnReachReader};
 use crate::policy::PolicyState;
@@ -88,6 +89,8 @@ pub struct AdminContext {
     pub charter: Arc<CharterBook>,
     /// Takes the key of a new subject epoch.
     pub subjects: Arc<SubjectKeys>,
+    /// What waits to be signed.
+    pub outbox: Outbox,
     /// Signing and adapters.
     pub operations: Arc<dyn Operations>,
 }
@@ -178,6 +181,9 @@ impl AdminContext {
             }
             _ if inactive => (reason::MEMBER_NOT_ACTIVE.code, reason::MEMBER_NOT_ACTIVE.cure),
             SigningState::Checking => (reason::NO_QUORUM.code, reason::NO_QUORUM.cure),
+            SigningState::Signing if self.store.room().is_some_and(|room| room.is_full()) => {
+                (reason::DISK_FULL.code, reason::DISK_FULL.cure)
+            }
             SigningState::Signing => ("", ""),
         };
         let adapters = self.operations.adapters().into_iter().map(|adapter| {
@@ -205,6 +211,7 @@ impl AdminContext {
             endings: self.operations.ends().into_iter().map(end_to_wire).collect(),
             own_log: Some(reach_to_wire(&self.reach.read()?)),
             scrub: self.operations.last_scrub().map(scrub_to_wire),
+            outbox: Some(outbox_to_wire(self.outbox.status()?)),
         })
     }
 
@@ -299,6 +306,11 @@ fn scrub_to_wire(last: LastScrub) -> ScrubStatus {
         finish_time: Some(wire::timestamp_seconds(last.unix_seconds)),
         findings: last.findings,
     }
+}
+
+fn outbox_to_wire((status, full): (sundbro_store::OutboxStatus, bool)) -> OutboxStatus {
+    let since = status.since_unix_seconds.map(wire::timestamp_seconds);
+    OutboxStatus { waiting: status.drafts, since, full }
 }
 
 fn end_to_wire(end: End) -> Ending {

@@ -7,6 +7,7 @@ use sundbro_store::{ResumeError, Store, StoreError};
 
 use super::BadField;
 use super::admin::Operations;
+use crate::publisher::SigningState;
 use crate::reason::{self, Reason};
 use crate::status::{Culprit, Fault, Retry, Situation};
 
@@ -50,6 +51,10 @@ pub(super) fn override_quorum(
     client: &str,
     reason: &'static str,
 ) -> Result<u64, OverrideError> {
+    // What nobody can override is not recorded as overridden.
+    if let SigningState::Stopped(stop) = operations.signing() {
+        return Err(OverrideError::Stopped(stop));
+    }
     let size = store.log_head(&store.identity().own_log)?.size();
     store.audit_append(&[AuditRecord {
         kind: QUORUM_OVERRIDDEN.to_owned(),

@@ -32,7 +32,7 @@ use self::scrub::ScrubCounts;
 use self::sheet::Sheet;
 use crate::charter_book::CharterBook;
 use crate::hub::PeerTable;
-use crate::ingest::Ingests;
+use crate::ingest::{Ingests, Outbox};
 use crate::own_reach::OwnReachReader;
 use crate::publisher::PublisherHandle;
 use crate::scrub::LastScrub;
@@ -75,6 +75,8 @@ pub struct Sources {
     pub scrub: ScrubCounts,
     /// The adapters.
     pub ingests: Arc<Ingests>,
+    /// What waits to be signed.
+    pub outbox: Outbox,
     /// Retrievals of either side: the owner's, the requester's.
     pub retrievals: [RetrievalCounts; 2],
     /// The listener for members.
@@ -164,6 +166,7 @@ impl Sight {
             signing: publisher.state().borrow().clone(),
             commits: publisher.commits(),
             reach: self.sources.reach.read()?,
+            outbox: &self.sources.outbox,
             started_unix_seconds: self.started_unix_seconds,
         }
         .write(&mut sheet)?;

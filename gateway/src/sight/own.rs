@@ -7,6 +7,7 @@ use sundbro_store::tables::StoreFile;
 use sundbro_store::{Store, StoreError};
 
 use super::sheet::{Metric, Sheet, number};
+use crate::ingest::Outbox;
 use crate::own_reach::OwnReach;
 use crate::publisher::SigningState;
 use crate::subject::SubjectKeys;
@@ -26,6 +27,21 @@ static REACHED: Metric = Metric::gauge(
     "sundbro_own_log_entries",
     &["state"],
     "Entries of our own log that are accepted here, replicated at another member, witnessed by the quorum",
+);
+static WAITING: Metric = Metric::gauge(
+    "sundbro_outbox_drafts",
+    &[],
+    "Registrations and withdrawals that were found and wait until our own log may be signed",
+);
+static WAITING_SINCE: Metric = Metric::gauge(
+    "sundbro_outbox_oldest_timestamp_seconds",
+    &[],
+    "When the first of what waits to be signed was found, in seconds since 1970; 0 while nothing waits",
+);
+static OUTBOX_FULL: Metric = Metric::gauge(
+    "sundbro_outbox_full",
+    &[],
+    "1 while no more may wait to be signed: what is found waits at its source (OUTBOX_FULL)",
 );
 static FILES: Metric = Metric::gauge(
     "sundbro_store_file_bytes",
@@ -57,10 +73,13 @@ static EPOCHS: Metric = Metric::gauge(
 );
 
 /// All of them.
-pub(super) static METRICS: [&Metric; 11] = [
+pub(super) static METRICS: [&Metric; 14] = [
     &SIGNING,
     &COMMITS,
     &REACHED,
+    &WAITING,
+    &WAITING_SINCE,
+    &OUTBOX_FULL,
     &FILES,
     &FREE,
     &RESERVE,
@@ -102,6 +121,7 @@ pub(super) struct Own<'a> {
     pub(super) signing: SigningState,
     pub(super) commits: &'a CommitTimes,
     pub(super) reach: OwnReach,
+    pub(super) outbox: &'a Outbox,
     pub(super) started_unix_seconds: i64,
 }
 
@@ -120,6 +140,11 @@ impl Own<'_> {
         reached.put(&["accepted"], number(self.reach.size));
         reached.put(&["replicated"], number(self.reach.replicated_size()));
         reached.put(&["witnessed"], number(self.reach.witnessed_size()));
+        let (waiting, full) = self.outbox.status()?;
+        sheet.one(&WAITING, number(waiting.drafts));
+        let since = waiting.since_unix_seconds.unwrap_or(0);
+        sheet.one(&WAITING_SINCE, number(since.unsigned_abs()));
+        sheet.one(&OUTBOX_FULL, f64::from(u8::from(full)));
         let files = sheet.gauge(&FILES);
         for file in FILES_SHOWN {
             if let Some(bytes) = self.store.file_bytes(file) {

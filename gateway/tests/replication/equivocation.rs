@@ -9,7 +9,7 @@ use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::LogState;
 
 use crate::script::{Log, Peer, Spoil};
-use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect};
+use crate::support::{CHECKPOINT, Federation, GP, Gateway, HOSPITAL, LAB, connect, key};
 
 /// Where the laboratory's two histories part.
 const PARTING: u64 = 5;
@@ -75,6 +75,25 @@ async fn two_gateways_find_where_the_histories_part_and_a_third_learns_it() {
     lab.until(|lab| !evidence(lab, &one).is_empty() && lab.store.signing_stop().is_some()).await;
 }
 
+// Their roots convict, and do not tell where: what lies above would keep its effect.
+#[tokio::test]
+async fn two_histories_of_one_size_are_taken_back_from_where_they_part() {
+    for size in [PARTING + 1, 9, 300] {
+        let federation = Federation::found();
+        let one = Log::new(&federation, LAB, size, None);
+        let other = Log::parting(&federation, LAB, size, (PARTING, 2));
+        let (gp, hospital) = apart(&federation, &one, &other).await;
+        let _running = connect(&gp, &hospital);
+        for gateway in [&gp, &hospital] {
+            gateway.until(|gateway| state(gateway, &one) == stopped("LOST_TAIL")).await;
+            let parted = gateway.store.parted(&one.id, &*gateway.charter).expect("read");
+            assert_eq!(parted.and_then(|parted| parted.at), Some(PARTING), "{size}");
+            let counts = |gateway: &Gateway| gateway.store.index_counts(&one.id).expect("counts");
+            gateway.until(|gateway| counts(gateway).indexed_size == PARTING).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn histories_of_which_one_is_not_valid_part_by_their_trees() {
     let federation = Federation::found();
@@ -92,6 +111,27 @@ async fn histories_of_which_one_is_not_valid_part_by_their_trees() {
     assert!(matches!(found.contradiction(), Contradiction::Trees { position: PARTING, .. }));
 }
 
+/// Its root convinces us alone: were we to stop for it, we would stop where nobody else does.
+#[tokio::test]
+async fn a_shorter_history_stops_a_log_once_somebody_shows_its_entries() {
+    let federation = Federation::found();
+    let one = Log::new(&federation, LAB, 9, None);
+    let other = Log::parting(&federation, LAB, 7, (PARTING, 2));
+    let gp = Gateway::new(&federation, GP);
+    give(&federation, &gp, &one).await;
+    let mut hospital = Peer::greeting(&federation, &gp, HOSPITAL).await;
+    hospital.show(other.head()).await;
+    let shows = |chunk| {
+        assert_eq!(state(&gp, &one), LogState::Followed);
+        chunk
+    };
+    tokio::select! {
+        () = gp.until(|gp| !evidence(gp, &one).is_empty()) => {}
+        () = hospital.serve(&other, shows) => panic!("the peer is not to blame"),
+    }
+    gp.until(|gp| state(gp, &one) == stopped("LOST_TAIL")).await;
+}
+
 #[tokio::test]
 async fn a_pushed_entry_that_contradicts_ours_convicts() {
     let federation = Federation::found();
@@ -107,7 +147,7 @@ async fn a_pushed_entry_that_contradicts_ours_convicts() {
 }
 
 #[tokio::test]
-async fn who_is_behind_takes_what_lies_below_the_parting_and_no_more() {
+async fn of_what_comes_late_only_what_lies_below_the_parting_counts() {
     let federation = Federation::found();
     let one = Log::new(&federation, LAB, 9, None);
     let other = Log::parting(&federation, LAB, 13, (PARTING, 2));
@@ -122,7 +162,37 @@ async fn who_is_behind_takes_what_lies_below_the_parting_and_no_more() {
         () = gp.until(|gp| state(gp, &one) == stopped("LOST_TAIL")) => {}
         () = lab.serve(&one, |chunk| chunk) => panic!("the peer is not to blame"),
     }
-    assert_eq!(gp.size(&one.id), PARTING);
+    let counts = || gp.store.index_counts(&one.id).expect("counts");
+    gp.until(|_| counts().indexed_size == PARTING).await;
+    assert_eq!(gp.size(&one.id), one.size(), "others may need it to get as far");
+}
+
+#[tokio::test]
+async fn who_was_behind_when_it_heard_of_it_gets_as_far_as_the_others() {
+    let federation = Federation::found();
+    let beginning = Log::new(&federation, LAB, 3, None);
+    let one = Log::new(&federation, LAB, 9, None);
+    let other = Log::parting(&federation, LAB, 9, (PARTING, 2));
+    let (gp, hospital) = apart(&federation, &one, &beginning).await;
+    let by = key(LAB, CHECKPOINT).public();
+    let signed = |log: &Log| {
+        let note = UnverifiedCheckpoint::parse(&log.head().checkpoint).expect("a note");
+        note.verify(&by).expect("the laboratory's")
+    };
+    let found = Evidence::of_checkpoints((&signed(&one), &by), (&signed(&other), &by));
+    let found = found.expect("two checkpoints of one size");
+    let lab = Peer::greeting(&federation, &hospital, LAB).await;
+    lab.send(Kind::Evidence(EvidenceFrame { evidence: found.to_bytes() })).await;
+    // Where below that size they part nobody knows, so it stops here though less is held.
+    let is_stopped = |gateway: &Gateway| matches!(state(gateway, &one), LogState::Stopped { .. });
+    hospital.until(is_stopped).await;
+    let _running = connect(&gp, &hospital);
+    for gateway in [&gp, &hospital] {
+        let counts = || gateway.store.index_counts(&one.id).expect("counts");
+        gateway.until(|_| is_stopped(gateway) && counts().indexed_size == one.size()).await;
+    }
+    let root = |gateway: &Gateway| gateway.store.index_roots().expect("roots").index_root;
+    assert_eq!(root(&gp), root(&hospital));
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ mod equivocation;
 mod fair;
 mod faults;
 mod follow;
+#[path = "../support/founders.rs"]
+mod founders;
 mod healing;
 mod limits;
+mod own_branch;
 mod own_log;
 mod patience;
 mod quiet;

@@ -7,28 +7,29 @@ use sundbro_gateway::replication::{NoQuorum, OwnLogState, ReplicationSettings};
 use sundbro_proto::federation::v1::StartAnswer;
 use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::tables::StoreFile;
+use sundbro_store::verify::verify_dir;
 use tokio::task::JoinHandle;
 
 use crate::script::Peer;
 use crate::support::{Federation, GP, Gateway, HOSPITAL, LAB, connect};
 
-const EVERYTHING: [StoreFile; 5] =
+pub const EVERYTHING: [StoreFile; 5] =
     [StoreFile::Ledger, StoreFile::Payloads, StoreFile::Index, StoreFile::Audit, StoreFile::Gate];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn quick(settings: ReplicationSettings) -> ReplicationSettings {
+pub fn quick(settings: ReplicationSettings) -> ReplicationSettings {
     let (own_log_patience, ask_again) = (Duration::from_millis(50), Duration::from_millis(20));
     ReplicationSettings { own_log_patience, ask_again, ..settings }
 }
 
 /// Lets a gateway ask whether it may sign, as a running one does.
-fn check(gateway: &Gateway) -> JoinHandle<()> {
+pub fn check(gateway: &Gateway) -> JoinHandle<()> {
     let replication = gateway.replication.clone();
     tokio::spawn(async move { replication.check_own_log().await })
 }
 
 /// Connects for as long as the test runs, again whenever a side says Hello anew.
-fn keep_connected(a: &Arc<Gateway>, b: &Arc<Gateway>) {
+pub fn keep_connected(a: &Arc<Gateway>, b: &Arc<Gateway>) {
     let (a, b) = (Arc::clone(a), Arc::clone(b));
     tokio::spawn(async move {
         loop {
@@ -39,18 +40,18 @@ fn keep_connected(a: &Arc<Gateway>, b: &Arc<Gateway>) {
     });
 }
 
-async fn reaches(gateway: &Gateway, wanted: impl Fn(&OwnLogState) -> bool) -> OwnLogState {
+pub async fn reaches(gateway: &Gateway, wanted: impl Fn(&OwnLogState) -> bool) -> OwnLogState {
     let mut state = gateway.replication.own_log().state();
     let reached = tokio::time::timeout(PATIENCE, state.wait_for(wanted)).await;
     reached.expect("in time").expect("lives").clone()
 }
 
-async fn may_sign(gateway: &Gateway) {
+pub async fn may_sign(gateway: &Gateway) {
     reaches(gateway, |state| matches!(state, OwnLogState::Clear { .. })).await;
 }
 
 /// What the publisher asks before each commit.
-async fn confirm(gateway: &Gateway) -> Result<(), NoQuorum> {
+pub async fn confirm(gateway: &Gateway) -> Result<(), NoQuorum> {
     let electorate = gateway.charter.electorate(&gateway.member);
     gateway.replication.own_log().confirm(&electorate, Duration::from_secs(2)).await
 }
@@ -104,6 +105,37 @@ async fn comes_back(files: &[StoreFile]) {
     }
     let incarnation = gp.store.log_head(&gp.log).expect("a head").incarnation();
     assert_eq!(incarnation, gp.store.incarnation(), "the entry says which start signed it");
+}
+
+/// The next observation follows those that came back, also after another start.
+#[tokio::test]
+async fn observations_that_come_back_are_reckoned_in() {
+    let federation = Federation::found();
+    let [gp, hospital, lab] =
+        [GP, HOSPITAL, LAB].map(|member| Arc::new(Gateway::new(&federation, member)));
+    for (a, b) in [(&gp, &hospital), (&gp, &lab), (&hospital, &lab)] {
+        keep_connected(a, b);
+    }
+    hospital.publish(1);
+    gp.holds(&hospital.log, 1).await;
+    assert!(gp.observe());
+    let backup = gp.copy(&EVERYTHING);
+    lab.publish(1);
+    gp.holds(&lab.log, 1).await;
+    assert!(gp.observe());
+    hospital.holds(&gp.log, 2).await;
+    let gp = Arc::new(Gateway::at(&federation, GP, backup, quick));
+    let _asking = check(&gp);
+    keep_connected(&gp, &hospital);
+    keep_connected(&gp, &lab);
+    gp.holds(&gp.log, 2).await;
+    may_sign(&gp).await;
+    hospital.publish(1);
+    gp.holds(&hospital.log, 2).await;
+    gp.until(Gateway::observe).await;
+    let copy = gp.copy(&EVERYTHING);
+    let report = verify_dir(copy.path(), &federation.id(), None).expect("can be checked");
+    assert_eq!(report.damages, []);
 }
 
 #[tokio::test]
@@ -320,6 +352,33 @@ async fn a_member_that_is_alone_signs_only_when_an_operator_answers_for_it() {
     assert_eq!(refused, NoQuorum { answered: 0, needed: 1 });
     gp.replication.own_log().override_quorum(&gp.store).expect("an operator may");
     confirm(&gp).await.expect("on the record");
+}
+
+/// The question that was open found nobody, and took back what the operator had said meanwhile.
+#[tokio::test]
+async fn an_operator_who_answers_while_a_question_is_open_is_heard() {
+    let federation = Federation::found();
+    let gp = Gateway::with(&federation, GP, quick);
+    let _asking = check(&gp);
+    let own_log = gp.replication.own_log();
+    let says = async {
+        tokio::task::yield_now().await;
+        own_log.override_quorum(&gp.store).expect("an operator may");
+    };
+    let (confirmed, ()) = tokio::join!(confirm(&gp), says);
+    confirmed.expect("on the record");
+    assert!(matches!(*own_log.state().borrow(), OwnLogState::Clear { .. }));
+}
+
+/// Of two questions that are asked at once only the later one may be sent: its answer is one to both.
+#[tokio::test]
+async fn an_answer_to_a_later_question_is_one_to_an_earlier_one() {
+    let federation = Federation::found();
+    let (gp, hospital) = (Gateway::new(&federation, GP), Gateway::new(&federation, HOSPITAL));
+    let _running = connect(&gp, &hospital);
+    gp.until(|gp| gp.peers.view(&hospital.member).is_some_and(|view| view.reachable)).await;
+    let (one, other) = tokio::join!(confirm(&gp), confirm(&gp));
+    assert_eq!((one, other), (Ok(()), Ok(())));
 }
 
 #[tokio::test]
