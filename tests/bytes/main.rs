@@ -5,6 +5,9 @@
 mod cells;
 mod damage;
 mod decoding;
+#[allow(dead_code, reason = "each test program uses another part of it")]
+#[path = "../../gateway/tests/support/founders.rs"]
+mod founders;
 mod frames;
 mod line;
 #[path = "../../gateway/tests/support/mod.rs"]

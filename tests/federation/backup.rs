@@ -43,6 +43,15 @@ fn a_backup_under_load_is_proved_put_back_and_goes_on_where_the_log_ended() {
     let said = ends(member, 2, &["restore", "first"]);
     assert!(said.contains("is not empty"), "{said}");
 
+    // Nor is what cannot be looked into taken for empty.
+    let hidden = member.folder.join("hidden");
+    fs::rename(member.data(), &hidden).expect("moved");
+    fs::write(member.data(), "a file where the folder was").expect("written");
+    let said = ends(member, 1, &["restore", "first"]);
+    assert!(said.contains("cannot be looked into"), "{said}");
+    fs::remove_file(member.data()).expect("removed");
+    fs::rename(&hidden, member.data()).expect("moved back");
+
     // The machine is gone with its disk, but for the keys, which have a backup of their own.
     fs::remove_dir_all(member.data()).expect("removed");
     fs::remove_file(member.folder.join("signing.gate")).expect("removed");

@@ -51,7 +51,11 @@ fn show(federation: &mut Federation, author: usize, to: usize, size: u64) {
     federation.at(to).start();
     federation.at(author).start();
     let name = &federation.members[author].name;
-    let has_all = || (federation.members[to].size_of(name) == size).then_some(());
+    let has_all = || {
+        let coverage = federation.members[to].try_status()?.coverage;
+        let log = coverage.of(name);
+        (log.indexed_size == size && log.missing_blobs == 0).then_some(())
+    };
     eventually("it has the history", has_all);
 }
 
@@ -136,7 +140,8 @@ fn convicts(federation: &Federation, member: &Member, writer: &str) {
     assert_eq!(verify("forged.evidence", &pinned).code, 6, "the last byte is of a signature");
 }
 
-/// The stewards name the history that member 1 holds: all are equal again, and the writer goes on from there.
+/// The stewards name the history that member 1 holds, which is that of the machine that runs: all are equal again, and the
+/// writer goes on from there by itself.
 fn heal(federation: &mut Federation, author: usize) {
     let name = federation.members[author].name.clone();
     let holder = &federation.members[1];
@@ -151,12 +156,59 @@ fn heal(federation: &mut Federation, author: usize) {
         (named && heads.all(|it| it.as_ref() == Some(&first))).then_some(())
     };
     eventually("all hold the branch and have one index", same);
-    // What contradicted its own log stops its writer until the next start; then it goes on with the branch.
-    federation.at(author).stop();
-    federation.at(author).start();
+    goes_on(federation, author, PARTING + 2);
+}
+
+/// The writer signs by itself after the branch that was named.
+fn goes_on(federation: &mut Federation, author: usize, size: u64) {
+    let name = federation.members[author].name.clone();
+    let signs = || federation.members[author].try_status().map(|it| it.signing_stopped_reason);
+    eventually("it signs again", || signs().filter(String::is_empty));
     federation.await_equal();
     federation.members.iter().for_each(Member::follows_all);
     let document = federation.members[author].write_document();
     federation.members[author].await_registered(&[document]);
-    assert_eq!(federation.await_equal().logs[&name].0, PARTING + 3);
+    assert_eq!(federation.await_equal().logs[&name].0, size + 1);
+}
+
+/// As the two machines above; the one that runs is not the one whose history is named. What only it had registered is
+/// registered again after that history.
+#[test]
+fn a_writer_goes_over_to_the_other_history_and_registers_anew_what_only_its_own_had() {
+    let mut federation = Federation::running(3);
+    let author = 0;
+    let before = federation.members[author].write_documents(2);
+    federation.members[author].await_registered(&before);
+    federation.await_equal();
+    for index in 0..3 {
+        federation.at(index).stop();
+    }
+    let other = federation.members[author].folder.with_extension("other-machine");
+    copy_folder(&federation.members[author].folder, &other);
+    publish_alone(federation.at(author), 1);
+    swap(&federation.members[author], &other);
+    federation.at(author).start();
+    federation.at(author).stop();
+    publish_alone(federation.at(author), 2);
+    // Member 1 holds the longer history, and the machine that wrote it is gone.
+    show(&mut federation, author, 1, PARTING + 2);
+    federation.at(author).stop();
+    swap(&federation.members[author], &other);
+    federation.at(author).start();
+    federation.at(2).start();
+    let stopped = |it: &str| it == "OWN_LOG_DIVERGES";
+    let signs = || federation.members[author].try_status().map(|it| it.signing_stopped_reason);
+    eventually("whoever signed twice signs no more", || signs().filter(|it| stopped(it)));
+
+    let name = federation.members[author].name.clone();
+    let holder = &federation.members[1];
+    let export = ["log", "export", "branch", "--member", &name, "--federation", &federation.id];
+    holder.sundbro(&export).good();
+    let note = holder.folder.join("branch/checkpoint").display().to_string();
+    federation.amend(&["--branch", &note], 1);
+    // Two documents of the other machine that this folder does not have, and the one that it has.
+    goes_on(&mut federation, author, PARTING + 3);
+    let own = federation.members[author].try_list().expect("it lists");
+    assert_eq!(own.len(), 2 + 2 + 1 + 1, "what was registered on both histories, and since");
+    federation.finish();
 }

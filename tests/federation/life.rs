@@ -206,8 +206,8 @@ fn a_partition_is_told_and_heals_by_itself() {
                 })
             });
         }
-        // The side that has a quorum goes on. Whoever is alone keeps what comes at its source, and says why: nobody
-        // could tell it whether a later start of it signs elsewhere.
+        // The side that has a quorum goes on. Whoever is alone lets what comes wait, and says why: nobody could tell it
+        // whether a later start of it signs elsewhere.
         let mut journals = Vec::new();
         let inside = federation.members[alone].size_of(&names[alone]);
         for index in [0, alone] {

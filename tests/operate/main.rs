@@ -80,6 +80,11 @@ fn the_runbook_for_a_member_that_signed_twice_holds() {
 }
 
 #[test]
+fn the_runbook_for_a_full_disk_holds() {
+    runbook("disk-full");
+}
+
+#[test]
 fn every_runbook_is_run() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("repository");
     let own = include_str!("main.rs");

@@ -49,7 +49,7 @@ types! {
         RetrieveRecordResponse ContentHeader ListLogsRequest ListLogsResponse Log GetEntryRequest GetEntryResponse
         GetTransactionStateRequest GetTransactionStateResponse ListAuditEntriesRequest ListAuditEntriesResponse AuditEntry;
     admin:
-        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending OwnLogStatus ScrubStatus
+        GetStatusRequest GetStatusResponse AdapterStatus PolicyStatus Ending OwnLogStatus ScrubStatus OutboxStatus
         PublishCharterRequest PublishCharterResponse ListQuarantineRequest ListQuarantineResponse QuarantinedItem
         ListOrphansRequest ListOrphansResponse OverrideQuorumRequest OverrideQuorumResponse;
 }

@@ -131,6 +131,17 @@ pub struct Status {
     pub adapters: Vec<Adapter>,
     /// The last time that every row was looked at. `None`: not once since the start.
     pub scrub: Option<Scrub>,
+    /// What was found and is not signed yet.
+    pub outbox: Outbox,
+}
+
+/// What waits to be signed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outbox {
+    /// How many registrations and withdrawals.
+    pub waiting: u64,
+    /// When the first of them was found.
+    pub since_unix_seconds: Option<i64>,
 }
 
 /// What a whole scrub found.
