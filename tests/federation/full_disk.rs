@@ -130,7 +130,7 @@ fn a_gateway_whose_disk_is_really_full_says_so_loses_nothing_and_goes_on_with_ro
     let record = federation.members[0].try_list().expect("it lists")[0].name.clone();
     federation.members[1].retrieve(&record);
     let late = federation.members[0].write_documents(2);
-    let waits = ["items wait for publication", "are kept back"];
+    let waits = ["items wait at their source", "are kept back"];
     eventually("it tried", || federation.members[0].has_logged(&waits).then_some(()));
     assert_eq!(federation.members[0].size_of(&federation.members[0].name), 5);
     assert_eq!(federation.members[1].heads(), before);
