@@ -125,8 +125,17 @@ pub type Published = Result<Vec<Result<Accepted, DraftRefusal>>, Arc<PublishErro
 /// For each draft that waited, in order, what became of it; or why none was appended.
 pub type PublishedWaiting = Result<Vec<Result<Accepted, DraftRefusal>>, PublishError>;
 
-/// How many observations were appended; none when there was nothing to vouch for.
-pub type Observed = Result<usize, PublishError>;
+/// What was vouched for.
+#[derive(Clone, Copy, Debug)]
+pub struct Vouched {
+    /// How many observations were appended; none when there was nothing to vouch for.
+    pub observations: usize,
+    /// There may be more, once payloads are here or have been waited for: it is worth another look.
+    pub again: bool,
+}
+
+/// What was vouched for, or why nothing was.
+pub type Observed = Result<Vouched, PublishError>;
 
 struct Job {
     drafts: Vec<OwnDraft>,
@@ -326,14 +335,18 @@ async fn observe(
     state: &SigningState,
     commits: &CommitTimes,
 ) -> Observed {
+    let mut again = false;
     let appended = sign(context, state, commits, |signer, hour, history| {
         let mut salt = context.world.salt;
         let limit = |log: &LogId| context.shown.limit(&context.store, log);
         let mut observing = Observing { owners: history, limit: &limit, salt: &mut salt };
-        context.store.observe(&mut observing, signer, hour, history)
+        let looked = context.store.observe(&mut observing, signer, hour, history)?;
+        again = looked.again;
+        Ok(looked.appended)
     })
     .await?;
-    Ok(appended.map_or(0, |appended| appended.outcomes.len()))
+    let observations = appended.map_or(0, |appended| appended.outcomes.len());
+    Ok(Vouched { observations, again })
 }
 
 async fn answer(

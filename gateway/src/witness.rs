@@ -1,7 +1,8 @@
 //! Vouches for other members' logs: whenever something is new in them, after a while, our own log says so.
 //!
 //! The while is what keeps a busy federation from observing every single entry: whatever grew meanwhile is in the same
-//! observation. Nothing is lost by waiting, for an observation tells what is here and not what just came.
+//! observation. Nothing is lost by waiting, for an observation tells what is here and not what just came. Where a payload has
+//! not come yet, a second look after another while takes it for whatever it may be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +29,23 @@ pub async fn run(
         // What changes from here on is observed the next time.
         heads.mark_unchanged();
         let signing = *state.borrow_and_update() == SigningState::Signing;
+        let mut again = false;
         if signing {
             match publisher.observe().await {
-                Ok(0) => complained = None,
-                Ok(observations) => {
+                Ok(vouched) => {
                     complained = None;
-                    tracing::debug!(observations, "vouched for what is new in other logs");
+                    again = vouched.again;
+                    if vouched.observations > 0 {
+                        let observations = vouched.observations;
+                        tracing::debug!(observations, "vouched for what is new in other logs");
+                    }
                 }
                 Err(PublishError::Stopping) => return,
                 Err(error) => complain(&error, &mut complained),
             }
+        }
+        if again {
+            continue;
         }
         tokio::select! {
             () = stop.cancelled() => return,

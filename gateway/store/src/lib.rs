@@ -56,7 +56,7 @@ pub use locators::{Locator, LocatorChange, Quarantined};
 pub use logs::{
     CheckpointRow, EQUIVOCATION, LogState, LogStatus, MAX_ENTRIES_READ, is_equivocation,
 };
-pub use observe::Observing;
+pub use observe::{Looked, Observing};
 pub use outbox::{JudgedDrafts, OutboxLimits, OutboxStatus, Waiting, WaitingDrafts};
 pub use own::{Accepted, DraftRefusal, MAX_DRAFTS, OwnAppend, OwnDraft, OwnSigner, RequestKey};
 pub use recovery::ResumeError;

@@ -33,9 +33,17 @@ pub struct Observing<'a> {
     pub salt: &'a mut dyn FnMut() -> Result<[u8; 32], StoreError>,
 }
 
+/// What came of looking for something to vouch for.
+pub struct Looked {
+    /// What was appended. `None`: nothing was.
+    pub appended: Option<OwnAppend>,
+    /// A log holds entries whose payloads are not here yet: they count from the next look on, whatever they are.
+    pub again: bool,
+}
+
 impl Store {
     /// Appends observations of every head that is new since our last one to our own log, as one group; none when no log grew
-    /// by anything but observations. `None`: nothing was appended.
+    /// by anything but observations.
     ///
     /// # Errors
     /// As [`Store::append_own`]; and when a payload of our own log is not here, so that nobody can tell what our next
@@ -46,13 +54,15 @@ impl Store {
         signer: &OwnSigner<'_>,
         recorded_hour: u32,
         keys: &dyn KeyBook,
-    ) -> Result<Option<OwnAppend>, AppendOwnError> {
+    ) -> Result<Looked, AppendOwnError> {
         // Taken out: whatever fails on the way, the next call reads anew what is durable.
         let watch = self.take_watch();
         let mut drafting = ObservationDrafts { store: self, observing, watch };
         let appended = self.append_made(&mut drafting, signer, recorded_hour, keys)?;
+        let again = drafting.watch.as_ref().is_some_and(Watch::waits);
         self.put_watch(drafting.watch);
-        Ok(Some(appended).filter(|appended| appended.checkpoint.is_some()))
+        let appended = Some(appended).filter(|appended| appended.checkpoint.is_some());
+        Ok(Looked { appended, again })
     }
 }
 

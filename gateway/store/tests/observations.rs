@@ -68,7 +68,8 @@ impl House {
             Ok(salt)
         };
         let mut observing = Observing { owners, limit, salt: &mut salt };
-        self.store.observe(&mut observing, &self.member.signer(), HOUR, keys).expect("observes")
+        let looked = self.store.observe(&mut observing, &self.member.signer(), HOUR, keys);
+        looked.expect("observes").appended
     }
 
     fn observe(&self, keys: &Keys) -> Option<OwnAppend> {
@@ -165,15 +166,51 @@ fn a_federation_in_which_nothing_happens_becomes_silent() {
 }
 
 #[test]
-fn a_payload_that_is_not_here_may_be_anything() {
+fn a_payload_that_is_not_here_is_waited_for_once_and_then_may_be_anything() {
     let (houses, keys) = houses(3);
     let [a, b, c] = &houses[..] else { panic!("three") };
     fill(&c.store, &c.member, 1, 1);
     b.take_from(c, &keys);
     b.observe(&keys).expect("an observation alone");
     replicate(&b.store, &a.store, &b.member, &keys);
-    assert!(a.observe(&keys).is_some());
+    assert!(a.observe(&keys).is_none(), "it may be on its way");
+    a.observe(&keys).expect("it may never come");
     assert_eq!(a.vouched(&b.log()), Some(b.head(&b.log())));
+}
+
+#[test]
+fn the_payload_of_an_observation_may_come_after_its_entry() {
+    let (houses, keys) = houses(3);
+    let [a, b, c] = &houses[..] else { panic!("three") };
+    let look = |house: &House| {
+        let owner = house.member.signer();
+        let mut observing =
+            Observing { owners: &keys, limit: &|_| None, salt: &mut || Ok([1; 32]) };
+        house.store.observe(&mut observing, &owner, HOUR, &keys).expect("observes")
+    };
+    fill(&c.store, &c.member, 1, 1);
+    b.take_from(c, &keys);
+    b.observe(&keys).expect("an observation alone");
+    replicate(&b.store, &a.store, &b.member, &keys);
+    let waits = look(a);
+    assert!(waits.appended.is_none() && waits.again);
+    a.take_from(b, &keys);
+    let read = look(a);
+    assert!(read.appended.is_none() && !read.again, "nothing but an observation came");
+
+    // Another entry of it without a payload is waited for like the first; what is read beside it is not.
+    fill(&c.store, &c.member, 2, 1);
+    b.take_from(c, &keys);
+    b.observe(&keys).expect("another observation");
+    replicate(&b.store, &a.store, &b.member, &keys);
+    assert!(look(a).again);
+    let unread = b.size();
+    fill(&b.store, &b.member, 3, 1);
+    replicate(&b.store, &a.store, &b.member, &keys);
+    let late = payloads(&b.store, &b.log()).split_off(unread as usize);
+    a.store.put_blobs(&late).expect("the last payload, and no other");
+    let looked = look(a);
+    assert!(looked.appended.is_some() && !looked.again);
 }
 
 #[test]
@@ -240,6 +277,7 @@ fn more_heads_than_fit_are_vouched_for_by_several() {
     }
     let [member, ..] = <[Member; LOGS as usize + 1]>::try_from(members).ok().expect("as many");
     let house = House { member, folder, store };
+    assert!(house.observe(&keys).is_none(), "no payload is here");
     let observed = house.observe(&keys).expect("all are new");
     assert_eq!(observed.outcomes.len(), 2);
     fold(&house.store, &keys);

@@ -139,7 +139,7 @@ impl Gateway {
             .signed(|signer| self.store.observe(&mut observing, signer, 500_000, &*history))
             .expect("observes");
         self.follow_store();
-        observed.is_some()
+        observed.appended.is_some()
     }
 
     fn signed<T>(&self, work: impl FnOnce(&OwnSigner<'_>) -> T) -> T {

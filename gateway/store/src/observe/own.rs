@@ -36,6 +36,8 @@ pub(crate) struct Watch {
     rows_differ: bool,
     /// Up to where other logs hold nothing but observations since the head that we observed.
     pub(super) quiet: BTreeMap<LogId, Upto>,
+    /// The first entry of a log whose payload was not here when it was looked at last.
+    pub(super) unread: BTreeMap<LogId, u64>,
 }
 
 impl Watch {
@@ -46,7 +48,13 @@ impl Watch {
             unwritten: Vec::new(),
             rows_differ: false,
             quiet: BTreeMap::new(),
+            unread: BTreeMap::new(),
         }
+    }
+
+    /// Whether a payload is waited for that may be worth an observation.
+    pub(super) fn waits(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// What our own observations come to, up to the end of our log: from what is in memory on, else from the rows.

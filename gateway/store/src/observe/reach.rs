@@ -3,7 +3,7 @@
 use sundbro_ledger::fold::Heads;
 use sundbro_ledger::ids::{LogId, RootHash};
 use sundbro_ledger::payload::{ObservedHead, Payload};
-use sundbro_ledger::transaction::SignedTransaction;
+use sundbro_ledger::transaction::{Audience, SignedTransaction};
 
 use super::own::Watch;
 use super::{Observing, Upto, is_observed};
@@ -13,6 +13,14 @@ use crate::error::StoreError;
 use crate::logs::{LogState, entries_in, first_refused_in, head_in, logs_in, state_in};
 use crate::store::root_at;
 use crate::tables::BLOBS;
+
+/// What a log holds since the head that was observed.
+enum Since {
+    Observations,
+    Others,
+    /// Observations, and from this position on entries whose payload is not here.
+    Unread(u64),
+}
 
 /// One moment of the store, and the rules of what may be observed in it.
 pub(super) struct Reach<'a, 'b> {
@@ -51,6 +59,7 @@ impl Reach<'_, '_> {
         }
         if worth_it {
             watch.quiet.clear();
+            watch.unread.clear();
             return Ok(changed);
         }
         Ok(Vec::new())
@@ -77,7 +86,8 @@ impl Reach<'_, '_> {
         Ok((size > 0).then_some(ObservedHead { log: *log, size, root }))
     }
 
-    /// Whether a log holds nothing but observations since the head that was observed.
+    /// Whether a log holds nothing but observations since the head that was observed. Payloads come after their entries:
+    /// one that is not here is waited for once.
     fn is_quiet(&self, head: &ObservedHead, watch: &mut Watch) -> Result<bool, StoreError> {
         let log = &head.log;
         let mut from = 0;
@@ -93,11 +103,15 @@ impl Reach<'_, '_> {
         {
             from = upto.0;
         }
-        let quiet = self.only_observations(log, from, head.size)?;
-        if quiet {
-            watch.quiet.insert(*log, (head.size, head.root));
+        let since = self.since(log, from, head.size)?;
+        let waited_for = watch.unread.remove(log);
+        match since {
+            Since::Others => return Ok(false),
+            Since::Observations => drop(watch.quiet.insert(*log, (head.size, head.root))),
+            Since::Unread(position) if waited_for == Some(position) => return Ok(false),
+            Since::Unread(position) => drop(watch.unread.insert(*log, position)),
         }
-        Ok(quiet)
+        Ok(true)
     }
 
     /// Whether the log at this head has that beginning.
@@ -110,25 +124,30 @@ impl Reach<'_, '_> {
         Ok(size <= head.size && self.root_at(log, size)? == root)
     }
 
-    /// Whether every entry there is an observation. One whose payload is not here counts as something else.
-    fn only_observations(&self, log: &LogId, from: u64, end: u64) -> Result<bool, StoreError> {
+    fn since(&self, log: &LogId, from: u64, end: u64) -> Result<Since, StoreError> {
+        let mut unread = None;
         let blobs = self.payloads.table(&BLOBS)?;
         let mut next = from;
         while next < end {
             let entries = entries_in(self.ledger, log, next..end)?;
-            for entry in &entries {
-                let Ok(parsed) = SignedTransaction::parse(entry) else { return Ok(false) };
+            for (position, entry) in (next..).zip(&entries) {
+                let Ok(parsed) = SignedTransaction::parse(entry) else { return Ok(Since::Others) };
                 let header = parsed.header();
+                // A limited observation is void, and its payload may never come.
+                if header.audience != Audience::Federation {
+                    return Ok(Since::Others);
+                }
                 let Some(blob) = sound_blob_in(&blobs, &header.payload_commitment)? else {
-                    return Ok(false);
+                    unread = unread.or(Some(position));
+                    continue;
                 };
                 if !matches!(Payload::read(header, blob), Ok(Payload::Observed(_))) {
-                    return Ok(false);
+                    return Ok(Since::Others);
                 }
             }
             next += entries.len() as u64;
         }
-        Ok(true)
+        Ok(unread.map_or(Since::Observations, Since::Unread))
     }
 
     fn root_at(&self, log: &LogId, size: u64) -> Result<RootHash, StoreError> {

@@ -135,7 +135,8 @@ fn own_log(store: &Store, owner: &Member) {
 /// Vouches for the other member's log.
 fn observe(store: &Store, owner: &Member, keys: &Keys) {
     let mut observing = Observing { owners: keys, limit: &|_| None, salt: &mut || Ok([0x0b; 32]) };
-    let observed = store.observe(&mut observing, &owner.signer(), HOUR, keys).expect("observes");
+    let observed = store.observe(&mut observing, &owner.signer(), HOUR, keys);
+    let observed = observed.expect("observes").appended;
     assert!(observed.is_some(), "the other log is new");
 }
 
