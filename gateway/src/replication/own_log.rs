@@ -222,7 +222,11 @@ impl OwnLogCheck {
         if known.size() <= held {
             return self.compare(store, peer, (known.size(), *known.root()));
         }
-        self.known().shown.is_beyond(peer, known.size(), *known.root());
+        let mut all = self.known();
+        all.shown.is_beyond(peer, known.size(), *known.root());
+        // What it answered may be about another history, which is found out when it is fetched; it is asked again then.
+        all.answers.forget(peer);
+        drop(all);
         let known_by = peer.to_string();
         self.falls_behind(store, SigningStop::OwnLogBehind { held, known: known.size(), known_by });
         Ok(())
@@ -237,7 +241,7 @@ impl OwnLogCheck {
         is_ours: bool,
     ) {
         let mut known = self.known();
-        if known.shown.counts(peer) {
+        if known.shown.is_held(peer) {
             known.answers.keep(peer, Answer { round, incarnation, is_ours });
         }
         drop(known);

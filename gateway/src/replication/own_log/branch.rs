@@ -34,7 +34,10 @@ impl ShownByPeers {
     }
 
     /// A peer has shown a beginning of what is here.
-    fn agrees(&mut self, peer: &MemberName) {
+    fn agrees(&mut self, peer: &MemberName, size: u64) {
+        if self.beyond.get(peer).is_some_and(|(shown, _)| *shown <= size) {
+            self.beyond.remove(peer);
+        }
         if self.elsewhere.remove(peer).is_some() {
             tracing::info!(%peer, "the peer has gone over to the branch of our log that the charter names");
         }
@@ -51,9 +54,14 @@ impl ShownByPeers {
         }
     }
 
-    /// Whether what a peer answers counts.
-    pub(super) fn counts(&self, peer: &MemberName) -> bool {
+    /// Whether what a peer shows counts: it is no other history.
+    fn counts(&self, peer: &MemberName) -> bool {
         !self.elsewhere.contains_key(peer)
+    }
+
+    /// Whether what a peer answers counts: all that it has shown is here. What is not may be another history.
+    pub(super) fn is_held(&self, peer: &MemberName) -> bool {
+        self.counts(peer) && !self.beyond.contains_key(peer)
     }
 
     /// What was shown and must be here by now, or is another history.
@@ -82,7 +90,7 @@ impl OwnLogCheck {
         (size, root): (u64, RootHash),
     ) -> Result<(), StoreError> {
         if root_at(store, &self.log, size)? == root {
-            self.known().shown.agrees(peer);
+            self.known().shown.agrees(peer, size);
             return Ok(());
         }
         self.is_other(store, size, peer)
@@ -138,7 +146,7 @@ impl OwnLogCheck {
         self.known().settled.is_some()
     }
 
-    /// Whether what a peer shows and answers counts: it shows no other history than the one that the charter named.
+    /// Whether what a peer shows counts: it shows no other history than the one that the charter named.
     pub(in crate::replication) fn counts(&self, peer: &MemberName) -> bool {
         self.known().shown.counts(peer)
     }
