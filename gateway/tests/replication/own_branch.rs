@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sundbro_gateway::replication::{OwnLogState, ReplicationSettings};
 use sundbro_ledger::charter::LogBranch;
 use sundbro_ledger::merkle::range_hash;
-use sundbro_proto::federation::v1::StartAnswer;
 use sundbro_proto::federation::v1::frame::Kind;
+use sundbro_proto::federation::v1::{Head, StartAnswer};
 use sundbro_store::LogState;
 
 use crate::own_log::{EVERYTHING, check, confirm, keep_connected, may_sign, quick, reaches};
@@ -150,6 +151,34 @@ async fn a_branch_that_was_named_before_we_heard_of_another_is_gone_over_to() {
         keep_connected(a, b);
     }
     world.goes_on_after(OTHER).await;
+}
+
+// It has seen a checkpoint of the other history and no more: once it hears the charter it forgets it.
+#[tokio::test]
+async fn what_a_peer_only_saw_of_the_history_that_was_left_is_not_waited_for() {
+    let federation = Federation::found();
+    let gp = Arc::new(Gateway::with(&federation, GP, settings));
+    gp.publish(ONE);
+    let root = range_hash(&gp.store.nodes(&gp.log).expect("nodes"), 0, ONE).expect("a root");
+    let branch = LogBranch { log_id: gp.log, size: ONE, root: root.into() };
+    let mut named = federation.clone();
+    let charter = named.publish(|draft| draft.set_branch(branch));
+    gp.follow(&charter);
+    let _asking = check(&gp);
+    let other = Log::new(&federation, GP, OTHER, None);
+    let lab = Peer::greeting(&federation, &gp, LAB).await;
+    lab.show(other.head()).await;
+    reaches(&gp, |state| matches!(state, OwnLogState::Behind(_))).await;
+    // Before it is asked what it shows there, it hears the charter and says Hello again.
+    drop(lab);
+    let hospital = Arc::new(Gateway::with(&federation, HOSPITAL, settings));
+    let ours = gp.store.log_status(&gp.log).expect("a status").checkpoint.expect("one is signed");
+    let lab = Peer::greeting(&named, &gp, LAB).await;
+    keep_connected(&gp, &hospital);
+    lab.show(Head { log_id: Bytes::copy_from_slice(gp.log.as_bytes()), checkpoint: ours.note })
+        .await;
+    may_sign(&gp).await;
+    assert_eq!(gp.store.signing_stop(), None);
 }
 
 // It may not have heard the charter yet, or lie: whoever witnessed the history that was left helps nobody to sign over it.

@@ -43,7 +43,10 @@ pub fn keep_connected(a: &Arc<Gateway>, b: &Arc<Gateway>) {
 pub async fn reaches(gateway: &Gateway, wanted: impl Fn(&OwnLogState) -> bool) -> OwnLogState {
     let mut state = gateway.replication.own_log().state();
     let reached = tokio::time::timeout(PATIENCE, state.wait_for(wanted)).await;
-    reached.expect("in time").expect("lives").clone()
+    match reached {
+        Ok(reached) => reached.expect("lives").clone(),
+        Err(_) => panic!("not in time: {:?}", gateway.replication.own_log().state().borrow()),
+    }
 }
 
 pub async fn may_sign(gateway: &Gateway) {

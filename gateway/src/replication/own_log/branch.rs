@@ -33,9 +33,9 @@ impl ShownByPeers {
         }
     }
 
-    /// A peer has shown a beginning of what is here.
-    fn agrees(&mut self, peer: &MemberName, size: u64) {
-        if self.beyond.get(peer).is_some_and(|(shown, _)| *shown <= size) {
+    /// A peer has shown a beginning of what is here, which is all that it knows if `is_all`.
+    fn agrees(&mut self, peer: &MemberName, size: u64, is_all: bool) {
+        if self.beyond.get(peer).is_some_and(|(shown, _)| is_all || *shown <= size) {
             self.beyond.remove(peer);
         }
         if self.elsewhere.remove(peer).is_some() {
@@ -90,8 +90,13 @@ impl OwnLogCheck {
         (size, root): (u64, RootHash),
     ) -> Result<(), StoreError> {
         if root_at(store, &self.log, size)? == root {
-            self.known().shown.agrees(peer, size);
-            return Ok(());
+            let mut known = self.known();
+            // Once a branch is named, a peer forgets what it only saw of another one; else it may just have lost some, and
+            // what it has shown was signed.
+            let is_settled = known.settled.is_some();
+            known.shown.agrees(peer, size, is_settled);
+            drop(known);
+            return if is_settled { self.resume(store) } else { Ok(()) };
         }
         self.is_other(store, size, peer)
     }
