@@ -88,6 +88,7 @@ pub struct CharterBook {
     /// Held while a charter is judged, stored and put in force: one after the other.
     offering: Mutex<()>,
     changed: watch::Sender<u64>,
+    left: watch::Sender<u64>,
 }
 
 impl From<ReadOfferError> for OfferCharterError {
@@ -109,6 +110,7 @@ impl CharterBook {
         refuse_production(history.current())?;
         let book = Self {
             changed: watch::Sender::new(0),
+            left: watch::Sender::new(0),
             history: ArcSwap::from_pointee(history),
             store,
             offering: Mutex::new(()),
@@ -156,6 +158,11 @@ impl CharterBook {
     /// Hears of every change of what is in force, or of what stands twice; counts them.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Hears of every log of which something was dropped for another branch; counts them.
+    pub fn watch_left(&self) -> watch::Receiver<u64> {
+        self.left.subscribe()
     }
 
     /// Judges a charter and, if it is new and valid, stores it and puts it in force. Blocking.
@@ -313,6 +320,7 @@ impl CharterBook {
         let parting = convicts.filter_map(Evidence::parting).min().unwrap_or(0);
         if self.store.follow_branch(branch, parting)? {
             tracing::warn!(?log, parting, "another branch was dropped: the charter names one");
+            self.left.send_modify(|count| *count += 1);
         }
         Ok(())
     }

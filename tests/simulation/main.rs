@@ -18,12 +18,34 @@ mod story;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 /// Seeds of one run of the tests.
 const SEEDS: u64 = 200;
+/// A seed that takes longer never ends: some task asks itself again and again and lets no other run.
+const ENDLESS: Duration = Duration::from_secs(300);
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Ends the whole process, and says which seed it was, when a run does not end before this is dropped.
+struct Watchdog(#[expect(dead_code, reason = "its end is what is waited for")] Sender<()>);
+
+impl Watchdog {
+    fn over(seed: u64) -> Self {
+        let (running, ended) = channel::<()>();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(ENDLESS) == Err(RecvTimeoutError::Timeout) {
+                eprintln!(
+                    "seed {seed}: it did not end in {ENDLESS:?}: look with a debugger at what runs"
+                );
+                std::process::exit(101);
+            }
+        });
+        Self(running)
+    }
 }
 
 /// Runs one seed; a panic in it is a failure too.
@@ -57,7 +79,10 @@ fn whatever_happens_nothing_is_lost_or_doubled_and_all_agree_again() {
             if seed >= first + count {
                 return (sums, failures);
             }
-            match run(seed) {
+            let running = Watchdog::over(seed);
+            let ended = run(seed);
+            drop(running);
+            match ended {
                 Ok(told) => {
                     let one = [told.polls, told.signed as u64, told.witnessed as u64, told.malice];
                     sums.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);

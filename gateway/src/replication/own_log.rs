@@ -5,6 +5,8 @@
 //! start of this gateway and nothing of its log that is not here. What is missing here is fetched back first.
 
 mod branch;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,6 +59,8 @@ struct Known {
     shown: ShownByPeers,
     /// Size and root of the branch of our log that the charter named, if it is on that, or will be.
     settled: Option<(u64, RootHash)>,
+    /// How often all of this was forgotten, since the charter named a branch.
+    forgotten: u64,
     /// When the first question was asked since the start, or since the charter named a branch.
     began: Option<Instant>,
     /// Our log was cleared once since our start: from then on a later start is somebody else's.
@@ -222,6 +226,17 @@ impl OwnLogCheck {
         if known.size() <= held {
             return self.compare(store, peer, (known.size(), *known.root()));
         }
+        self.is_beyond(store, peer, known)
+    }
+
+    /// A peer shows more than is here. Blocking; the caller compares alone.
+    fn is_beyond(
+        &self,
+        store: &Store,
+        peer: &MemberName,
+        known: &VerifiedCheckpoint,
+    ) -> Result<(), StoreError> {
+        let held = store.log_head(&self.log)?.size();
         let mut all = self.known();
         all.shown.is_beyond(peer, known.size(), *known.root());
         // What it answered may be about another history, which is found out when it is fetched; it is asked again then.
@@ -232,17 +247,17 @@ impl OwnLogCheck {
         Ok(())
     }
 
-    /// A peer has answered a question, after it had shown what it knows of our log.
-    pub(super) fn has_answered(
-        &self,
-        peer: &MemberName,
-        round: u64,
-        incarnation: u32,
-        is_ours: bool,
-    ) {
+    /// Which knowledge of the peers an answer is held against: read before what it shows is looked at.
+    pub(super) fn knowledge(&self) -> u64 {
+        self.known().forgotten
+    }
+
+    /// A peer has answered a question, after it had shown what it knows of our log. It does not count if that was forgotten
+    /// meanwhile.
+    pub(super) fn has_answered(&self, peer: &MemberName, answer: Answer, knowledge: u64) {
         let mut known = self.known();
-        if known.shown.is_held(peer) {
-            known.answers.keep(peer, Answer { round, incarnation, is_ours });
+        if known.forgotten == knowledge && known.shown.is_held(peer) {
+            known.answers.keep(peer, answer);
         }
         drop(known);
         self.answers.send_modify(|count| *count = count.wrapping_add(1));
@@ -296,10 +311,7 @@ impl OwnLogCheck {
             outbid.filter(|(known, _)| (ours..=ours.saturating_add(MAX_AHEAD)).contains(known));
         match outbid {
             // We have signed nothing since our start, so we may be the later one.
-            Some((known, peer)) if may_raise => {
-                self.raise(store, known, &peer);
-                return true;
-            }
+            Some((known, peer)) if may_raise => return self.raise(store, known, &peer),
             // So many say so that the rest are too few, whatever they will answer.
             Some((known, peer)) if !may_suffice => {
                 let known_by = peer.to_string();
@@ -351,8 +363,8 @@ impl OwnLogCheck {
         }
     }
 
-    /// A peer knows a later start of us, or another one of the same number.
-    fn raise(&self, store: &Store, known: u32, peer: &MemberName) {
+    /// A peer knows a later start of us, or another one of the same number. Says whether ours is higher now.
+    fn raise(&self, store: &Store, known: u32, peer: &MemberName) -> bool {
         let ours = store.incarnation();
         match store.raise_incarnation(known.max(ours)) {
             Ok(raised) => {
@@ -362,10 +374,12 @@ impl OwnLogCheck {
                 all.answers.clear();
                 drop(all);
                 self.incarnation.send_replace(raised);
+                true
             }
             Err(error) => {
                 let error = crate::status::chain(&error);
-                tracing::error!(error, "our number of starts cannot be raised");
+                tracing::error!(error, "our number of starts cannot be raised: it is tried again");
+                false
             }
         }
     }

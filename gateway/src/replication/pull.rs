@@ -57,8 +57,9 @@ impl Link {
         let mut heads = context.hub.watch_heads();
         let mut blobs = context.hub.watch_blobs();
         let mut charter = context.charter.watch();
+        let mut left = context.charter.watch_left();
         let mut own_log = self.shared.own_log.state();
-        let mut charters = *charter.borrow();
+        let mut branches = self.branches();
         let mut running = FuturesUnordered::new();
         // Whose turn it was last: the next one is whoever comes after it.
         let mut last = None;
@@ -67,9 +68,11 @@ impl Link {
                 changes.mark_unchanged();
             }
             own_log.mark_unchanged();
-            let now = *charter.borrow_and_update();
-            if core::mem::replace(&mut charters, now) != now {
-                // It may name the branch of a log that goes on: what was no continuation of ours may be one now.
+            charter.mark_unchanged();
+            left.mark_unchanged();
+            let now = self.branches();
+            if core::mem::replace(&mut branches, now) != now {
+                // What was no continuation of ours may be one now.
                 lock(&self.unproven).clear();
             }
             let jobs = in_turn(self.jobs(&self.shared.view().await?), last);
@@ -92,12 +95,19 @@ impl Link {
                 Ok(()) = heads.changed() => {}
                 Ok(()) = blobs.changed() => {}
                 Ok(()) = charter.changed() => {}
+                Ok(()) = left.changed() => {}
                 Ok(()) = own_log.changed() => {}
                 () = self.until_its_turn_comes() => {}
                 () = self.shared.until_a_log_may_grow() => {}
                 else => return Ok(()),
             }
         }
+    }
+
+    /// Changes when a charter may have named another branch of a log than we hold, and when one was left.
+    pub(super) fn branches(&self) -> (u64, u64) {
+        let charter = &self.shared.context.charter;
+        (*charter.watch().borrow(), *charter.watch_left().borrow())
     }
 
     /// What this peer could give us now.

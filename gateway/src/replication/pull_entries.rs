@@ -53,7 +53,7 @@ impl Link {
         claim: Claim,
     ) -> Result<(), SessionEnd> {
         let log = claim.log();
-        let charters = *self.shared.context.charter.watch().borrow();
+        let branches = self.branches();
         let mut head = self.shared.head(log).await?;
         if head.size() >= target.size() {
             return Ok(());
@@ -63,8 +63,8 @@ impl Link {
             match self.is_continued(&head, &target, &mut question).await? {
                 Continued::Proven => {}
                 Continued::Unproven => {
-                    // A charter that came meanwhile may have made it the branch that goes on.
-                    if *self.shared.context.charter.watch().borrow() == charters {
+                    // A charter that came meanwhile may have made it the branch that goes on, and ours may be left.
+                    if self.branches() == branches {
                         lock(&self.unproven).insert(log, target.size());
                     }
                     return Ok(());
@@ -102,12 +102,13 @@ impl Link {
         target: VerifiedCheckpoint,
         claim: Claim,
     ) -> Result<(), SessionEnd> {
+        let branches = self.branches();
         let mut question = self.ask_entries(claim);
         let size = target.size();
         let found = self.find_parting(size, &target, &mut question).await?;
         tracing::debug!(peer = %self.peer, log = ?target.log_id(), size, found, "two histories");
         // It is not asked again, unless somebody else's turn came between: whoever could show it has, or does not.
-        if found || question.is_claimed() {
+        if (found || question.is_claimed()) && self.branches() == branches {
             lock(&self.unproven).insert(target.log_id(), size);
         }
         Ok(())

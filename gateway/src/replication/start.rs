@@ -14,6 +14,7 @@ use sundbro_proto::federation::v1::frame::Kind;
 use sundbro_store::{Start, StartVerdict, Store, StoreError};
 
 use super::link::{Link, lock};
+use super::quorum::Answer;
 use super::{SessionEnd, Shared, frames, reasons};
 
 /// The newest start of each peer's gateway that has called since our own start, or that we answered for before it.
@@ -153,6 +154,8 @@ impl Link {
         answer: wire::StartAnswer,
     ) -> Result<(), SessionEnd> {
         let own = self.shared.context.own.log;
+        let check = &self.shared.own_log;
+        let knowledge = check.knowledge();
         // What it shows of our log comes first: an answer counts only together with that.
         if !answer.checkpoint.is_empty() {
             let known = self.heads().get(&own).cloned();
@@ -161,12 +164,12 @@ impl Link {
                 Some(known) => self.recall_own_log(known).await?,
             }
         }
-        let check = &self.shared.own_log;
         // Nobody answers what was not asked yet.
         if answer.round > *check.rounds().borrow() {
             return Ok(());
         }
-        check.has_answered(&self.peer, answer.round, answer.incarnation, answer.is_yours);
+        let wire::StartAnswer { round, incarnation, is_yours, .. } = answer;
+        check.has_answered(&self.peer, Answer { round, incarnation, is_ours: is_yours }, knowledge);
         Ok(())
     }
 }

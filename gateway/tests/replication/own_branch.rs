@@ -8,7 +8,7 @@ use sundbro_gateway::replication::{OwnLogState, ReplicationSettings};
 use sundbro_ledger::charter::LogBranch;
 use sundbro_ledger::merkle::range_hash;
 use sundbro_proto::federation::v1::frame::Kind;
-use sundbro_proto::federation::v1::{Head, StartAnswer};
+use sundbro_proto::federation::v1::{Head, Heads, StartAnswer};
 use sundbro_store::LogState;
 
 use crate::own_log::{EVERYTHING, check, confirm, keep_connected, may_sign, quick, reaches};
@@ -196,21 +196,27 @@ async fn who_still_shows_the_history_that_was_left_stops_nothing_and_counts_for_
         gp.follow(&charter);
         hospital.follow(&charter);
         let left = Log::new(&federation, GP, left_size, None);
-        let mut lab = Peer::greeting(&federation, &gp, LAB).await;
-        lab.show(left.head()).await;
+        let (founded, asks) = (federation.clone(), Arc::clone(&gp));
         let answering = tokio::spawn(async move {
-            while let Some(kind) = lab.next().await {
-                let said = match kind {
-                    Kind::StartQuestion(question) => vec![Kind::StartAnswer(StartAnswer {
-                        round: question.round,
-                        incarnation: 1,
-                        is_yours: true,
-                        checkpoint: left.head().checkpoint,
-                    })],
-                    other => answers(&left, other).unwrap_or_default(),
-                };
-                for kind in said {
-                    lab.send(kind).await;
+            // As a gateway does, it calls again whenever the other one says Hello anew.
+            loop {
+                let mut lab = Peer::greeting(&founded, &asks, LAB).await;
+                let voice = lab.voice();
+                let mut reads =
+                    voice.try_send(Kind::Heads(Heads { heads: vec![left.head()] })).await;
+                while reads && let Some(kind) = lab.next().await {
+                    let said = match kind {
+                        Kind::StartQuestion(question) => vec![Kind::StartAnswer(StartAnswer {
+                            round: question.round,
+                            incarnation: 1,
+                            is_yours: true,
+                            checkpoint: left.head().checkpoint,
+                        })],
+                        other => answers(&left, other).unwrap_or_default(),
+                    };
+                    for kind in said {
+                        reads &= voice.try_send(kind).await;
+                    }
                 }
             }
         });

@@ -116,8 +116,12 @@ impl OwnLogCheck {
         if known.size() <= store.log_head(&self.log)?.size() {
             return self.compare(store, peer, (known.size(), *known.root()));
         }
-        // It is more than is here, and was found to be no continuation of it.
-        if is_unproven { self.is_other(store, known.size(), peer) } else { Ok(()) }
+        if is_unproven {
+            // It was found to be no continuation of what is here.
+            return self.is_other(store, known.size(), peer);
+        }
+        // What was known of it may have been about another branch of ours, and is found out anew.
+        self.is_beyond(store, peer, known)
     }
 
     /// Our own log here is not the beginning of the one that a peer holds. Blocking.
@@ -226,7 +230,10 @@ impl OwnLogCheck {
             }
         };
         let asked_from = *self.rounds.borrow() + 1;
-        *self.known() = Known { settled: Some(named), asked_from, ..Known::default() };
+        let mut known = self.known();
+        let forgotten = known.forgotten + 1;
+        *known = Known { settled: Some(named), asked_from, forgotten, ..Known::default() };
+        drop(known);
         self.incarnation.send_if_modified(|number| differs(number, store.incarnation()));
         // Also where it said so already: whoever followed a stop that was found elsewhere hears that it is over.
         self.state.send_replace(state);
